@@ -1,0 +1,84 @@
+"""Stage aggregate: a study's run records -> results/tables/<study>.csv, _curves.csv, .md, results/metrics/<study>.json.
+
+    python -m stages.aggregate <study> [--check]
+
+It walks the rows that the study declares; a record that is missing, left over or of another configuration is an error.
+With --check nothing is written: the files are compared with what the records give.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stages.core import records, tables
+from stages.core.errors import UserError, run
+from stages.core.files import write_atomically
+from stages.core.schema import read_yaml, validate
+
+BUILD, RESULTS = Path("build"), Path("results")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", help="name of a study that params.yaml selects")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    arguments = parser.parse_args()
+    texts = aggregate(arguments.study)
+    for path, text in texts.items():
+        if arguments.check:
+            check(path, text, arguments.study)
+        else:
+            write_atomically(path, text)
+    print(RESULTS / "tables" / f"{arguments.study}.md")
+
+
+def aggregate(name: str) -> dict[Path, str]:
+    """The files of a study's tables and what its records make them."""
+    path = BUILD / "studies" / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"{path}: no such study; `dvc repro compose` writes the studies that params.yaml selects")
+    study = read_yaml(path)
+    summaries = read_summaries(study)
+    curves = tables.curves_table(study, summaries)
+    table = tables.comparison_table(study, summaries, curves)
+    folder = RESULTS / "tables"
+    table_path, curves_path = folder / f"{name}.csv", folder / f"{name}_curves.csv"
+    return {
+        table_path: tables.to_csv(table, tables.TABLE, str(table_path)),
+        curves_path: tables.to_csv(curves, tables.CURVES, str(curves_path)),
+        folder / f"{name}.md": tables.to_markdown(study, table, curves),
+        RESULTS / "metrics" / f"{name}.json": tables.to_metrics(table),
+    }
+
+
+def read_summaries(study: dict[str, Any]) -> dict[str, records.Summary]:
+    """The summaries of the study's rows, from records that are checked first."""
+    name = study["name"]
+    folder = RESULTS / "runs" / name
+    found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    records.check_files(study["rows"], found, str(folder))
+    sheet_path = RESULTS / "datasets" / f"{study['dataset']}.json"
+    if not sheet_path.is_file():
+        raise UserError(f"{sheet_path}: is missing; run `dvc repro`")
+    sheet = validate(records.Sheet, records.load_json(sheet_path.read_bytes(), str(sheet_path)), str(sheet_path))
+    summaries = {}
+    for row in study["rows"]:
+        path = folder / f"{row}.json"
+        record = records.parse(path.read_bytes(), str(path))
+        config = read_yaml(BUILD / "rows" / name / f"{row}.yaml")
+        records.check(record, config, sheet, str(path))
+        summaries[row] = records.summarize(record)
+    return summaries
+
+
+def check(path: Path, text: str, study: str) -> None:
+    """Refuse a file that is not what the records give."""
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; run `python -m stages.aggregate {study}`")
+    line = tables.first_difference(path.read_text(encoding="utf-8"), text)
+    if line is not None:
+        raise UserError(f"{path}: line {line} is not what the records give; run `python -m stages.aggregate {study}`")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,92 @@
+"""Stage compose: conf/ + params.yaml -> build/rows/<study>/<row>.yaml, build/studies/<study>.yaml.
+
+Every study is composed and checked before anything is written, so a mistake stops the run in a second.
+"""
+
+import hashlib
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stages.core import config, fingerprint
+from stages.core.errors import run
+from stages.core.files import write_atomically
+from stages.core.schema import Regularizers, Row, Study
+
+CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
+
+TRAINING_CODE = ["training.py", "models.py", "optimizers.py", "runtime.py", "preprocessing.py"]
+TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
+
+
+def main() -> None:
+    params = config.load_params(Path("params.yaml"))
+    composed = {study: config.compose(CONF, study, params, training_fingerprint) for study in params["studies"]}
+    for folder in ("rows", "studies"):
+        shutil.rmtree(BUILD / folder, ignore_errors=True)
+    for study, (declared, rows) in composed.items():
+        texts = {name: config.to_yaml(row.model_dump()) for name, row in rows.items()}
+        for name, text in texts.items():
+            write_atomically(BUILD / "rows" / study / f"{name}.yaml", text)
+        dataset = params["studies"][study]["dataset"]
+        shown = presentation(study, declared, rows, texts, dataset, config.dataset_title(CONF, dataset))
+        write_atomically(BUILD / "studies" / f"{study}.yaml", config.to_yaml(shown))
+    print(f"{sum(len(rows) for _, rows in composed.values())} rows of {len(composed)} studies")
+
+
+def training_fingerprint(row: dict[str, Any]) -> str:
+    """Digest of the code and the packages that train this row."""
+    files = [*TRAINING_CODE, "augmentation.py"] if row["augmentation"] else TRAINING_CODE
+    sources = [(CORE / name).read_text(encoding="utf-8") for name in files]
+    return fingerprint.fingerprint(sources, {name: version(name) for name in TRAINING_PACKAGES})
+
+
+def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[str, str], dataset: str, title: str):
+    """What aggregate, plot and report need to know of a study, as plain data."""
+    shown = declared.model_dump(exclude={"rows"})
+    return {
+        "name": study,
+        **shown,
+        "dataset": dataset,
+        "dataset_title": title,
+        "higher_is_better": declared.metric.endswith("accuracy"),
+        "n_seeds": next(iter(rows.values())).seeds,
+        "rows": {
+            name: {
+                **row.model_dump(exclude={"overrides"}),
+                **regularization(rows[name]),
+                "context": context(row.overrides),
+                "config_digest": hashlib.sha256(texts[name].encode()).hexdigest(),
+            }
+            for name, row in declared.rows.items()
+        },
+    }
+
+
+def regularization(row: Row) -> dict[str, Any]:
+    """The row's coefficients that are not zero, and one word or two that name its kind of regularization."""
+    coefficients = {
+        place: {name: value for name, value in getattr(row.regularizers, place).model_dump().items() if value}
+        for place in Regularizers.model_fields
+    }
+    coefficients = {place: values for place, values in coefficients.items() if values}
+    rates = [layer.rate for layer in row.layers if layer.type == "dropout" and layer.rate]
+    kinds = [f"{place} {'_'.join(values)}" for place, values in coefficients.items()] + ["dropout"] * bool(rates)
+    if row.optimizer.name == "adamw":
+        kinds.append("weight decay")
+    return {
+        "regularizers": coefficients,
+        "regularizer": "none" if not kinds else kinds[0] if len(kinds) == 1 else "mixed",
+        "dropout": max(rates, default=0.0),
+    }
+
+
+def context(overrides: list[str]) -> str:
+    """What a row changes besides regularization: rows that agree in it differ in regularization alone."""
+    regularizing = ("regularizer@", *(f"{place}." for place in Regularizers.model_fields), "model.dropout=")
+    return ", ".join(override for override in overrides if not override.startswith(regularizing))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,399 @@
+"""The training engine: Keras' layers, losses and regularizers, one compiled program per epoch chunk, seeds side by side.
+
+A program takes the whole state of a seed (weights, batch statistics, dropout seeds, optimizer slots, step) and a chunk of
+epochs' batch order, and gives the state behind them: Python does nothing per step. On a CPU every seed runs the same
+program in a thread of its own; on a GPU one program carries all seeds along a leading axis (`tf.vectorized_map`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stages.core import models, optimizers
+from stages.core.schema import Row
+
+Samples = dict[str, tuple[np.ndarray, np.ndarray]]
+
+RECORDED_EPOCHS = 60  # at most about so many points of a curve are kept
+CHUNK_SAMPLES = 2_000_000  # batch order handed over at once, so that memory does not grow with the epochs
+EVALUATION_BATCH = 500
+
+
+class State(NamedTuple):
+    """All that changes while a seed trains; every leaf a tensor, on a GPU with a leading seeds axis."""
+
+    weights: list
+    others: list  # batch statistics and dropout seeds: Keras' non-trainable variables
+    slots: list  # per weight, the optimizer's arrays
+    step: Any  # float32 scalar: optimizer steps made
+
+
+@dataclass
+class Progress:
+    """A seed on its way: its state after `epoch` epochs and what was recorded so far; enough to go on from, bit for bit."""
+
+    seed: int
+    state: State
+    epoch: int = 0
+    curve: dict[str, list[float]] = field(default_factory=dict)
+    first_non_finite_epoch: int | None = None
+
+
+def recorded_epochs(epochs: int) -> list[int]:
+    """Epochs whose figures are kept: all up to RECORDED_EPOCHS, else the first ten and then evenly spaced, the last included."""
+    if epochs <= RECORDED_EPOCHS:
+        return list(range(1, epochs + 1))
+    return sorted({*range(1, 11), *np.linspace(10, epochs, RECORDED_EPOCHS - 9).round().astype(int).tolist()})
+
+
+def batch_order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order of the n training samples in an epoch, int32 (n,): a function of seed and epoch alone, so rows pair up."""
+    return np.random.default_rng([models.derived_seed(seed, "order"), epoch]).permutation(n).astype(np.int32)
+
+
+class Engine:
+    """A row's compiled programs over its data.
+
+    Args:
+        row: the resolved row.
+        samples: for train, and validation and test where they exist: x uint8 or float32 (n, *shape), not yet scaled;
+            y int64 (n,) class numbers or float32 (n,) values.
+        device: "cpu" or "gpu".
+        lanes: seeds that one program carries; 1 on a CPU.
+    """
+
+    def __init__(self, row: Row, samples: Samples, device: str, lanes: int = 1):
+        self.row, self.lanes = row, lanes
+        # XLA's convolutions on a CPU are several times slower than TensorFlow's own.
+        self.xla = device == "gpu" or not models.has_convolutions(row)
+        self.model = models.build(row, seed=0)
+        self.loss = keras.losses.get(row.training.loss)  # per sample
+        # All splits lie in one array on the device; a split is a range of it.
+        starts = np.cumsum([0, *(len(x) for x, _ in samples.values())])
+        self.ranges = {name: (int(a), int(b)) for name, a, b in zip(samples, starts, starts[1:], strict=False)}
+        self.x = tf.constant(np.concatenate([x for x, _ in samples.values()]))
+        self.y = tf.constant(np.concatenate([self._targets(y) for _, y in samples.values()]))
+        # A run-time value: by a constant XLA would multiply with its reciprocal, which rounds differently from x / 255.
+        self.scale = None if row.dataset.scale is None else tf.constant(row.dataset.scale, tf.float32)
+        self.recorded = recorded_epochs(row.training.epochs)
+        n = self.ranges["train"][1]
+        longest = max(b - a for a, b in zip([0, *self.recorded], self.recorded, strict=False))
+        self.chunk = max(1, min(longest, CHUNK_SAMPLES // n))
+        self._run = tf.function(self._chunk, jit_compile=self.xla, autograph=False)
+        self._evaluate = {name: self._evaluation(*self.ranges[name]) for name in samples}
+        self._probe = tf.function(self._saturation, jit_compile=self.xla, autograph=False)
+
+    def start(self, seed: int) -> State:
+        """The state before the first step: the initial weights of `seed`."""
+        model = models.build(self.row, seed)
+        weights = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
+        others = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
+        slots = [[tf.zeros_like(w)] * optimizers.n_slots(self.row.optimizer) for w in weights]
+        return State(weights, others, slots, tf.constant(0.0))
+
+    def advance(self, progress: list[Progress]) -> None:
+        """Train the given seeds (as many as `lanes`) up to the next chunk's end, and record what is to be recorded there."""
+        epoch = progress[0].epoch
+        following = next(e for e in self.recorded if e > epoch)
+        count = min(self.chunk, following - epoch)
+        seeds = [p.seed for p in progress]
+        order = np.zeros((self.lanes, self.chunk, self.ranges["train"][1]), np.int32)
+        for lane, seed in enumerate(seeds):
+            for i in range(count):
+                order[lane, i] = batch_order(seed, epoch + i, order.shape[-1])
+        noise = np.array([[models.derived_seed(seed, "augmentation"), 0] for seed in seeds], np.int32)
+        state = _stack([p.state for p in progress], self.lanes)
+        first = (lambda value: value[0]) if self.lanes == 1 else (lambda value: value)
+        state, history = self._run(self.x, self.y, first(order), first(noise), state, tf.constant(count))
+        histories = history.numpy().reshape(self.lanes, self.chunk, 3)
+        monitored = None
+        if epoch + count == following:
+            monitored = self.evaluate(state, self.row.split.monitor)
+        for lane, p in enumerate(progress):
+            p.state, p.epoch = _lane(state, lane, self.lanes), epoch + count
+            self._record(p, histories[lane, :count], monitored[lane] if monitored else None)
+
+    def evaluate(self, state: State, split: str) -> list[dict[str, float]]:
+        """Loss, data loss, penalty, metric and share of the most predicted class on a split, in inference mode, per lane."""
+        sums = self._evaluate[split](self.x, self.y, state)
+        start, stop = self.ranges[split]
+        return [self._figures(row, stop - start) for row in sums.numpy().reshape(self.lanes, -1)]
+
+    def saturation(self, state: State) -> list[dict[str, float]]:
+        """Per lane, the share of saturated outputs of each hidden activated layer on the monitored split.
+
+        Sigmoid and tanh: outputs within 0.01 of a limit. Relu: units (or channels) that are 0 for every sample.
+        """
+        names = [layer.name for layer in self._hidden()]
+        if not names:
+            return [{} for _ in range(self.lanes)]
+        shares = self._probe(self.x, state).numpy().reshape(self.lanes, len(names))
+        return [dict(zip(names, map(float, lane), strict=True)) for lane in shares]
+
+    # --- compiled parts -------------------------------------------------------------------------------------------------
+
+    def _chunk(self, x, y, order, noise, state: State, count):
+        n, batch = self.ranges["train"][1], self.row.training.batch_size
+        full, rest = n // batch, n % batch
+
+        def epoch(i, state, history):
+            sums = tf.zeros((*self._lane_shape(), 3))
+            shuffled = order[..., i, :]
+            batches = tf.reshape(shuffled[..., : full * batch], (*self._lane_shape(), full, batch))
+            if full:
+                _, state, sums = tf.while_loop(
+                    lambda j, *_: j < full,
+                    lambda j, state, sums: (j + 1, *self._step(x, y, batches[..., j, :], noise, state, sums)),
+                    [0, state, sums],
+                )
+            if rest:  # the partial last batch is trained on, as in Keras
+                state, sums = self._step(x, y, shuffled[..., full * batch :], noise, state, sums)
+            history = tf.tensor_scatter_nd_update(history, [[i]], [sums / n])
+            return i + 1, state, history
+
+        history = tf.zeros((self.chunk, *self._lane_shape(), 3))
+        _, state, history = tf.while_loop(lambda i, *_: i < count, epoch, [0, state, history])
+        return state, history if self.lanes == 1 else tf.transpose(history, [1, 0, 2])
+
+    def _step(self, x, y, indices, noise, state, sums):
+        step = self._step_of_one_seed
+        if self.lanes == 1:
+            return step(x, y, indices, noise, state, sums)
+        return tf.vectorized_map(
+            lambda args: step(x, y, *args), (indices, noise, state, sums), fallback_to_while_loop=True
+        )
+
+    def _step_of_one_seed(self, x, y, indices, noise, state, sums):
+        inputs, targets = self._scaled(tf.gather(x, indices)), tf.gather(y, indices)
+        if self.row.augmentation is not None:
+            from stages.core import augmentation
+
+            seed = tf.stack([noise[0], tf.cast(state.step, tf.int32)])
+            inputs = augmentation.augment(inputs, seed, self.row.augmentation)
+        with tf.GradientTape() as tape:
+            tape.watch(state.weights)
+            outputs, others, penalties = self.model.stateless_call(
+                state.weights, state.others, inputs, training=True, return_losses=True
+            )
+            data_loss = tf.reduce_mean(self.loss(targets, outputs))
+            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            loss = data_loss + penalty
+        gradients = tape.gradient(loss, state.weights)
+        weights, slots = optimizers.apply(self.row.optimizer, state.weights, state.slots, gradients, state.step)
+        size = float(indices.shape[-1])
+        sums += tf.stack([data_loss * size, penalty * size, tf.reduce_sum(self._metric(targets, outputs))])
+        return State(weights, others, slots, state.step + 1), sums
+
+    def _evaluation(self, start: int, stop: int):
+        full, rest = divmod(stop - start, EVALUATION_BATCH)
+
+        def batch(x, y, begin, size, state: State, sums):
+            inputs, targets = (tf.slice(a, [begin] + [0] * (len(a.shape) - 1), [size, *a.shape[1:]]) for a in (x, y))
+            inputs = self._scaled(inputs)
+            outputs, _, penalties = self.model.stateless_call(
+                state.weights, state.others, inputs, training=False, return_losses=True
+            )
+            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            figures = [
+                tf.reduce_sum(self.loss(targets, outputs)),
+                penalty * size,
+                tf.reduce_sum(self._metric(targets, outputs)),
+            ]
+            predicted = tf.reduce_sum(tf.one_hot(_predicted_class(outputs), outputs.shape[-1]), 0)
+            return sums + tf.concat([tf.stack(figures), predicted], 0)
+
+        def evaluate_one_seed(x, y, state):
+            sums = tf.zeros(3 + self.model.output_shape[-1])
+            if full:
+                _, sums = tf.while_loop(
+                    lambda i, _: i < full,
+                    lambda i, sums: (i + 1, batch(x, y, start + i * EVALUATION_BATCH, EVALUATION_BATCH, state, sums)),
+                    [0, sums],
+                )
+            return batch(x, y, start + full * EVALUATION_BATCH, rest, state, sums) if rest else sums
+
+        def evaluate(x, y, state):
+            if self.lanes == 1:
+                return evaluate_one_seed(x, y, state)
+            return tf.map_fn(lambda s: evaluate_one_seed(x, y, s), state, fn_output_signature=tf.float32)
+
+        return tf.function(evaluate, jit_compile=self.xla, autograph=False)
+
+    def _saturation(self, x, state):
+        start, stop = self.ranges[self.row.split.monitor]
+        hidden = self._hidden()
+        probe = keras.Model(self.model.inputs, [layer.output for layer in hidden])
+        kept = {v.path for v in probe.variables}
+        wanted = [v.path in kept for v in self.model.trainable_variables]
+        others = [v.path in kept for v in self.model.non_trainable_variables]
+
+        def sums_of(inputs, state):
+            weights = [w for w, keep in zip(state.weights, wanted, strict=True) if keep]
+            rest = [w for w, keep in zip(state.others, others, strict=True) if keep]
+            outputs, _ = probe.stateless_call(weights, rest, inputs, training=False)
+            return [_saturated(layer, out) for layer, out in zip(hidden, tf.nest.flatten(outputs), strict=True)]
+
+        def of_one_seed(state):
+            sums = None
+            for begin in range(start, stop, EVALUATION_BATCH):
+                part = sums_of(self._scaled(x[begin : min(begin + EVALUATION_BATCH, stop)]), state)
+                sums = part if sums is None else [a + b for a, b in zip(sums, part, strict=True)]
+            return tf.stack([_saturated_share(layer, s, stop - start) for layer, s in zip(hidden, sums, strict=True)])
+
+        if self.lanes == 1:
+            return of_one_seed(state)
+        return tf.map_fn(of_one_seed, state, fn_output_signature=tf.float32)
+
+    # --- small parts ----------------------------------------------------------------------------------------------------
+
+    def _hidden(self) -> list[keras.Layer]:
+        weighted = [layer for layer in self.model.layers if hasattr(layer, "activation")]
+        return [layer for layer in weighted[:-1] if layer.activation.__name__ in {"relu", "sigmoid", "tanh"}]
+
+    def _lane_shape(self) -> tuple[int, ...]:
+        return () if self.lanes == 1 else (self.lanes,)
+
+    def _scaled(self, inputs):
+        """Inputs are stored as the data set has them, images as bytes, and scaled batch by batch: a quarter of the memory."""
+        inputs = tf.cast(inputs, tf.float32)
+        return inputs if self.scale is None else inputs / self.scale
+
+    def _targets(self, y: np.ndarray) -> np.ndarray:
+        if self.row.dataset.classes is None:
+            return y.astype(np.float32)[:, None]
+        if self.row.training.loss == "sparse_categorical_crossentropy":
+            return y.astype(np.int32)
+        return np.eye(self.row.dataset.classes, dtype=np.float32)[y]
+
+    def _metric(self, targets, outputs):
+        """Per sample: 1 if the class is right (Keras' accuracy), or the absolute error averaged over the outputs."""
+        if self.row.dataset.classes is None:
+            return tf.reduce_mean(tf.abs(targets - outputs), -1)
+        classes = targets if targets.dtype == tf.int32 else tf.argmax(targets, -1, tf.int32)
+        return tf.cast(tf.equal(classes, _predicted_class(outputs)), tf.float32)
+
+    def _figures(self, sums: np.ndarray, n: int) -> dict[str, float]:
+        data_loss, penalty, metric = (float(value) / n for value in sums[:3])
+        figures = {"loss": data_loss + penalty, "data_loss": data_loss, "penalty": penalty, self.row.metric: metric}
+        if self.row.dataset.classes is not None:
+            figures["top_class_share"] = float(sums[3:].max()) / n
+        return figures
+
+    def _record(self, p: Progress, history: np.ndarray, monitored: dict[str, float] | None) -> None:
+        """`history`: (epochs, 3) means of data loss, penalty and metric; the last one is recorded where it is time to."""
+        finite = np.isfinite(history[:, :2].sum(1))
+        if p.first_non_finite_epoch is None and not finite.all():
+            p.first_non_finite_epoch = p.epoch - len(history) + 1 + int(np.argmin(finite))
+        if monitored is None:
+            return
+        data_loss, penalty, metric = map(float, history[-1])
+        point = {
+            "epoch": p.epoch,
+            "loss": data_loss + penalty,
+            "data_loss": data_loss,
+            "penalty": penalty,
+            self.row.metric: metric,
+            "val_loss": monitored["loss"],
+            "val_data_loss": monitored["data_loss"],
+            f"val_{self.row.metric}": monitored[self.row.metric],
+        }
+        for key, value in point.items():
+            p.curve.setdefault(key, []).append(value)
+
+
+def train(
+    engine: Engine,
+    seeds: int,
+    threads: int,
+    resumed: dict[int, Progress] | None = None,
+    after_chunk: Callable[[Progress], None] = lambda progress: None,
+) -> Iterator[dict[str, Any]]:
+    """Train seeds 0..seeds-1 and give each one's part of the run record, in order.
+
+    Args:
+        engine: the row's engine.
+        seeds: how many.
+        threads: programs that run at once.
+        resumed: seeds that had been on their way, to go on from there.
+        after_chunk: called after every chunk of epochs, from the seed's own thread.
+    """
+    resumed = resumed or {}
+    lanes = [range(i, min(i + engine.lanes, seeds)) for i in range(0, seeds, engine.lanes)]
+
+    def run(lane: range) -> list[dict[str, Any]]:
+        progress = [resumed.get(seed) or Progress(seed, engine.start(seed)) for seed in lane]
+        while progress[0].epoch < engine.row.training.epochs:
+            engine.advance(progress)
+            for p in progress:
+                after_chunk(p)
+        return _finished(engine, progress)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for part in pool.map(run, lanes):
+            yield from part
+
+
+def _finished(engine: Engine, progress: list[Progress]) -> list[dict[str, Any]]:
+    state = _stack([p.state for p in progress], engine.lanes)
+    splits = {split: engine.evaluate(state, split) for split in engine.ranges}
+    saturation = engine.saturation(state)
+    paths = [
+        v.path.split("/", 1)[1] if v.path.startswith("sequential") else v.path for v in engine.model.trainable_variables
+    ]
+    records = []
+    for lane, p in enumerate(progress):
+        final = {split: dict(figures[lane]) for split, figures in splits.items()}
+        shares = {
+            split: figures.pop("top_class_share") for split, figures in final.items() if "top_class_share" in figures
+        }
+        weights = dict(zip(paths, (np.asarray(w) for w in p.state.weights), strict=True))
+        records.append(
+            {
+                "seed": p.seed,
+                "curve": p.curve,
+                "final": final,
+                "first_non_finite_epoch": p.first_non_finite_epoch,
+                "weight_norms": {path: float(np.linalg.norm(w.astype(np.float64))) for path, w in weights.items()},
+                "weight_sd": {path: float(w.astype(np.float64).std()) for path, w in weights.items()},
+                "zero_share": {path: float((np.abs(w) < 1e-3).mean()) for path, w in weights.items()},
+                "saturated_share": saturation[lane],
+                **({"top_class_share": shares} if shares else {}),
+            }
+        )
+    return records
+
+
+def _predicted_class(outputs):
+    """The most likely class; of outputs that are all NaN class 0, as Keras on a CPU (XLA by itself says another)."""
+    return tf.argmax(tf.where(tf.math.is_nan(outputs), -np.inf, outputs), -1, tf.int32)
+
+
+def _saturated(layer: keras.Layer, outputs):
+    """Per unit (relu) or summed over units (others), what `_saturated_share` turns into a share, summed over a batch."""
+    axes = list(range(len(outputs.shape) - 1))
+    if layer.activation.__name__ == "relu":
+        return tf.reduce_sum(tf.cast(outputs > 0, tf.float32), axes)
+    low = 0.0 if layer.activation.__name__ == "sigmoid" else -1.0
+    limits = tf.cast((outputs < low + 0.01) | (outputs > 0.99), tf.float32)
+    return tf.reduce_sum(tf.reduce_mean(limits, axes[1:] + [len(axes)]))
+
+
+def _saturated_share(layer: keras.Layer, sums, n: int):
+    if layer.activation.__name__ == "relu":
+        return tf.reduce_mean(tf.cast(sums <= 0, tf.float32))
+    return sums / n
+
+
+def _stack(states: list[State], lanes: int) -> State:
+    return states[0] if lanes == 1 else tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *states)
+
+
+def _lane(state: State, lane: int, lanes: int) -> State:
+    return state if lanes == 1 else tf.nest.map_structure(lambda leaf: leaf[lane], state)

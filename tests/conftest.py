@@ -1,0 +1,43 @@
+"""Shared by all tests: TensorFlow set up as a training sets it up, and rows built from plain values."""
+
+import pytest
+
+from stages.core import runtime
+from stages.core.schema import Row
+
+NO_PENALTY = {"l1": 0.0, "l2": 0.0}
+ADAM = {"name": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+MLP = [
+    {"type": "dense", "units": 16, "activation": "relu", "regularized": True},
+    {"type": "dense", "units": 4, "activation": "softmax"},
+]
+
+
+@pytest.fixture(scope="session")
+def tensorflow():
+    runtime.prepare("cpu", threads=2)
+    import tensorflow
+
+    return tensorflow
+
+
+@pytest.fixture
+def make_row():
+    def make(**changes) -> Row:
+        values = {
+            "study": "test",
+            "row": "test",
+            "seeds": 2,
+            "device": "cpu",
+            "dataset": {"name": "t", "format": "table", "shape": [6], "classes": 4, "scale": None, "files": []},
+            "split": {"validation": "none", "size": None, "random_state": None, "monitor": "test"},
+            "augmentation": None,
+            "layers": MLP,
+            "regularizers": dict.fromkeys(("kernel", "bias", "activity"), NO_PENALTY),
+            "optimizer": ADAM,
+            "training": {"loss": "sparse_categorical_crossentropy", "batch_size": 8, "epochs": 3},
+            "fingerprint": "0" * 64,
+        }
+        return Row.model_validate(values | changes)
+
+    return make

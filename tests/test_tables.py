@@ -1,0 +1,425 @@
+"""Tables: every statistic in its column, texts that survive any numbers, and bad tables refused."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_records import a_config, a_study, a_summary
+
+from stages.core import diagnosis, statistics, tables
+from stages.core.errors import UserError
+
+NAN = math.nan
+SPREAD = np.array([-0.002, 0.0, 0.002])
+LOG = {
+    "epochs": [1, 2],
+    "loss": [1.0, 0.5],
+    "accuracy": [0.4, 0.95],
+    "val_loss": [1.0, 0.6],
+    "val_accuracy": [0.5, 0.94],
+}
+README = Path(__file__).parents[1] / "results" / "README.md"
+
+
+def rows_of_a_study():
+    """Study and summaries of four rows: baseline, like the log, not learning at all, and linear."""
+    study = a_study(("none", "l2", "stuck", "linear"), reported_logs={"with_l2": LOG}, notes=["Batch size is ours."])
+    study["rows"]["none"].update(label="no regularizer", reported=0.977)
+    study["rows"]["l2"].update(label="l2(0.0001)", reported=0.94, reported_log="with_l2")
+    study["rows"]["stuck"].update(label="a|b <i>*x*</i>", reported=0.098, reported_log="with_l2")
+    for row in ("stuck", "linear"):
+        study["rows"][row]["same_reported_as"] = "the line with 0.0980"
+    summaries = {
+        "none": a_summary(train=0.977 + SPREAD, test=0.976 + SPREAD[::-1]),
+        "l2": a_summary(config=a_config(row="l2", l2=1e-4), train=0.95 + SPREAD, test=0.94 + 2 * SPREAD, penalty=0.25),
+        "stuck": a_summary(config=a_config(row="stuck"), train=0.5, test=0.098),
+        "linear": a_summary(config=a_config(row="linear"), train=0.97 + SPREAD, test=[0.97, NAN, 0.96]),
+    }
+    return study, summaries
+
+
+def assembled(study, summaries):
+    curves = tables.curves_table(study, summaries)
+    return tables.comparison_table(study, summaries, curves), curves
+
+
+@pytest.fixture(scope="module")
+def example():
+    study, summaries = rows_of_a_study()
+    return study, *assembled(study, summaries)
+
+
+@pytest.fixture
+def lines(example):
+    return example[1].set_index("row")
+
+
+def csv_of(table):
+    return tables.to_csv(table, tables.TABLE, "table")
+
+
+# --- frames
+
+
+def test_rows_keep_the_order_of_the_study(example):
+    study, table, curves = example
+    assert table["row"].tolist() == list(study["rows"]) == curves["row"].unique().tolist()
+    assert table.columns.tolist() == list(tables.TABLE.columns)
+
+
+def test_statistics_stand_in_their_columns(lines):
+    l2 = lines.loc["l2"]
+    expected = statistics.paired_difference(0.94 + 2 * SPREAD, 0.976 + SPREAD[::-1])
+    assert (l2["n"], l2["n_finite"]) == (3, 3)
+    assert (l2["mean"], l2["sd"]) == (pytest.approx(0.94), pytest.approx(0.004))
+    assert l2[["difference", "difference_low", "difference_high", "p_value", "effect_size"]].tolist() == pytest.approx(
+        [expected.mean, expected.low, expected.high, expected.p_value, expected.effect_size], rel=1e-5
+    )
+    assert (l2["train"], l2["test"]) == (pytest.approx(0.95), pytest.approx(0.94))
+    assert math.isnan(l2["validation"])
+    assert l2["penalty_share"] == pytest.approx(0.25)
+
+
+def test_the_baseline_is_not_compared_with_itself_and_does_not_count(lines):
+    compared = ["difference", "difference_low", "difference_high", "p_value", "p_holm", "effect_size"]
+    assert lines.loc["none", compared].isna().all()
+    others = lines.loc[["l2", "stuck", "linear"]]
+    assert others["p_holm"].tolist() == pytest.approx(statistics.holm(others["p_value"]).tolist())
+
+
+def test_a_seed_that_is_not_finite_is_counted_out(lines):
+    linear = lines.loc["linear"]
+    assert (linear["n"], linear["n_finite"], linear["mean"]) == (3, 2, pytest.approx(0.965))
+    pairs = statistics.paired_difference([0.97, 0.96], [0.978, 0.974])
+    assert linear["difference"] == pytest.approx(pairs.mean)
+
+
+def test_reproduced_is_the_prediction_interval(lines):
+    low, high = statistics.prediction_interval(statistics.Sample(3, 0.976, 0.002))
+    assert lines.loc["none", ["prediction_low", "prediction_high"]].tolist() == pytest.approx([low, high])
+    assert lines.loc["none", "reproduced"] == "yes"
+    assert lines.loc["linear", "reproduced"] == ""  # nothing reported
+
+
+@pytest.mark.parametrize(
+    ("test", "reported", "answer"),
+    [
+        (0.9 + SPREAD, 0.95, "no"),
+        (0.9 + SPREAD, 0.901, "yes"),
+        (0.098, 0.098, "yes"),  # every seed gives the figure
+        (0.09804, 0.098, "yes"),  # to its four decimals
+        (0.0990, 0.098, ""),  # no spread to hold it against
+        (NAN, 0.098, ""),
+        ([NAN, 0.098, NAN], 0.5, ""),
+    ],
+)
+def test_reproduced(test, reported, answer):
+    study = a_study(("none",))
+    study["rows"]["none"]["reported"] = reported
+    table, _ = assembled(study, {"none": a_summary(train=0.97, test=test)})
+    assert table.loc[0, "reproduced"] == answer
+
+
+def test_distance_is_the_root_mean_square_over_columns(example, lines):
+    _, _, curves = example
+    stuck = tables.log_distances(LOG, curves[curves["row"] == "stuck"])
+    # without spread: accuracy is off by 0.45 and val_accuracy by 0.842 at the second of two epochs, in units of 0.0001
+    expected = {"loss": 0, "accuracy": 4500 / math.sqrt(2), "val_loss": 0, "val_accuracy": 8420 / math.sqrt(2)}
+    assert stuck == pytest.approx(expected)
+    assert lines.loc["stuck", "log_distance"] == pytest.approx(np.sqrt(np.mean(np.square(list(expected.values())))))
+    assert lines.loc["l2", "log_distance"] == pytest.approx(0, abs=1e-9)
+    assert math.isnan(lines.loc["none", "log_distance"])
+
+
+def test_ranking_puts_the_nearest_row_first_and_unknown_distances_last(example):
+    _, _, curves = example
+    ranked = tables.rank_by_distance(LOG, curves)
+    assert ranked.index.tolist() == ["l2", "linear", "none", "stuck"]
+    assert ranked["distance"].is_monotonic_increasing
+    only_one_seed = curves.assign(n=curves["n"].where(curves["row"] != "l2", 1))
+    assert tables.rank_by_distance(LOG, only_one_seed).index.tolist() == ["linear", "none", "stuck", "l2"]
+
+
+def test_a_log_longer_than_the_training_has_no_distance(example):
+    _, _, curves = example
+    longer = {name: [*values, values[-1] + (name == "epochs")] for name, values in LOG.items()}
+    assert all(math.isnan(value) for value in tables.log_distances(longer, curves[curves["row"] == "l2"]).values())
+
+
+def test_curves_hold_every_quantity_at_every_epoch(example):
+    _, _, curves = example
+    l2 = curves[curves["row"] == "l2"].set_index(["quantity", "epoch"])
+    quantities = {"loss", "data_loss", "penalty", "penalty_share", "accuracy", "val_loss", "val_accuracy"}
+    assert set(l2.index) == {(quantity, epoch) for quantity in quantities for epoch in (1, 2)}
+    assert l2.loc[("penalty_share", 2), "mean"] == pytest.approx(0.25)
+    assert l2.loc[("accuracy", 2), ["n", "mean", "sd"]].tolist() == pytest.approx([3, 0.95, 0.002])
+
+
+def test_detectable_difference_comes_from_the_rows_with_all_seeds(example):
+    _, table, _ = example
+    l2, stuck = (0.94 + 2 * SPREAD) - (0.976 + SPREAD[::-1]), 0.098 - (0.976 + SPREAD[::-1])
+    expected = np.median([np.std(l2, ddof=1), np.std(stuck, ddof=1)]) * statistics.minimum_detectable_effect(3, 3)
+    assert tables.detectable_difference(table) == pytest.approx(expected, rel=1e-6)
+    read = tables.read_table(csv_of(table))
+    assert tables.detectable_difference(read) == pytest.approx(expected, rel=1e-4)
+
+
+# --- numbers that tell nothing
+
+
+@pytest.mark.parametrize(
+    ("metric", "seeds", "value"),
+    [
+        *((metric, 1, value) for metric in ("accuracy", "mae") for value in (0.9, NAN)),
+        *((metric, 3, value) for metric in ("accuracy", "mae") for value in (0.9, 0.0, NAN, [NAN, 0.9, NAN])),
+        ("mae", 2, 1e30),
+    ],
+)
+def test_everything_survives_seeds_that_tell_nothing(metric, seeds, value):
+    study = a_study(metric=f"test.{metric}", reported_logs={"log": LOG} if metric == "accuracy" else {}, n_seeds=seeds)
+    study["rows"]["l2"].update(reported=0.5, reported_log="log" if metric == "accuracy" else None)
+    configs = {row: a_config(row=row, seeds=seeds) for row in study["rows"]}
+    summaries = {row: a_summary(config=config, metric=metric, test=value) for row, config in configs.items()}
+    table, curves = assembled(study, summaries)
+    l2 = tables.read_table(csv_of(table)).set_index("row").loc["l2"]
+    tables.read_curves(tables.to_csv(curves, tables.CURVES, "curves"))
+    markdown = tables.to_markdown(study, table, curves)
+    assert l2[["difference_low", "difference_high", "p_value", "p_holm", "effect_size", "prediction_low"]].isna().all()
+    assert l2["reproduced"] == ""
+    assert "unknown, for no row has an interval" in markdown
+    assert "nan" not in markdown
+    json.loads(tables.to_metrics(table), parse_constant=pytest.fail)
+
+
+# --- CSV
+
+
+def test_csv_is_read_as_it_was_written(example):
+    _, table, curves = example
+    text = csv_of(table)
+    assert csv_of(tables.read_table(text)) == text
+    curves_text = tables.to_csv(curves, tables.CURVES, "curves")
+    assert tables.to_csv(tables.read_curves(curves_text), tables.CURVES, "curves") == curves_text
+
+
+def test_csv_holds_plain_numbers(example):
+    _, table, _ = example
+    header, none, *_ = csv_of(table).splitlines()
+    assert header == (
+        "study,row,label,reported,metric,n,n_finite,mean,sd,difference,difference_low,difference_high,p_value,p_holm,"
+        "effect_size,prediction_low,prediction_high,reproduced,diagnosis,evidence,train,validation,test,penalty_share,"
+        "log_distance"
+    )
+    assert none == (
+        "toy,none,no regularizer,0.977,test.accuracy,3,3,0.976,0.002,,,,,,,0.966063,0.985937,yes,learning,"
+        '"accuracy: train 0.977, test 0.976",0.977,,0.976,0,'
+    )
+
+
+@pytest.mark.parametrize("label", ["NA", "nan", "None", "1", 'a "b", c', "參數\tx"])
+def test_labels_stay_text(label):
+    study = a_study(("none",))
+    study["rows"]["none"]["label"] = label
+    table, _ = assembled(study, {"none": a_summary()})
+    assert tables.read_table(csv_of(table)).loc[0, "label"] == label
+
+
+def _edit(text, column, row, value):
+    frame = pd.read_csv(pd.io.common.StringIO(text), dtype=str, keep_default_na=False)
+    frame.loc[frame["row"] == row, column] = value
+    return frame.to_csv(index=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("mean", "1.2"),
+        ("mean", "-0.1"),
+        ("mean", "inf"),
+        ("sd", "-1"),
+        ("p_value", "1.5"),
+        ("p_holm", "0.0000001"),
+        ("difference_low", "0.5"),
+        ("prediction_high", "0"),
+        ("reproduced", "maybe"),
+        ("diagnosis", "fine"),
+        ("metric", "accuracy"),
+        ("n", "0"),
+        ("n_finite", "4"),
+        ("row", "L2!"),
+        ("label", ""),
+        ("train", "2"),
+        ("penalty_share", "1.5"),
+        ("log_distance", "-1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_line(example, column, value):
+    with pytest.raises(UserError, match=r"^some\.csv: toy/") as error:
+        tables.read_table(_edit(csv_of(example[1]), column, "l2", value), "some.csv")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("column", "value"), [("mean", "good"), ("n", "three"), ("n", ""), ("n", "3.5")])
+def test_text_in_place_of_a_number_is_refused(example, column, value):
+    with pytest.raises(UserError, match=r"^some\.csv: is not a table"):
+        tables.read_table(_edit(csv_of(example[1]), column, "l2", value), "some.csv")
+
+
+def test_a_missing_column_is_refused_and_named(example):
+    text = pd.read_csv(pd.io.common.StringIO(csv_of(example[1]))).drop(columns=["sd", "p_holm"]).to_csv(index=False)
+    with pytest.raises(UserError, match=r"^some\.csv: has no column sd, p_holm$"):
+        tables.read_table(text, "some.csv")
+
+
+def test_other_columns_or_another_order_are_refused(example):
+    text = csv_of(example[1])
+    with pytest.raises(UserError, match=r"^some\.csv: has the columns"):
+        tables.read_table("row,study" + text.removeprefix("study,row"), "some.csv")
+    with pytest.raises(UserError, match=r"^some\.csv: has the columns"):
+        tables.read_table(re.sub("$", ",x", text, flags=re.MULTILINE), "some.csv")
+
+
+def test_a_row_twice_is_refused_and_named(example):
+    text = csv_of(example[1])
+    with pytest.raises(UserError, match=r"^some\.csv: toy/l2 stands there twice"):
+        tables.read_table(text + text.splitlines()[2] + "\n", "some.csv")
+    curves = tables.to_csv(example[2], tables.CURVES, "curves")
+    with pytest.raises(UserError, match=r"^some\.csv: toy/none stands there twice"):
+        tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "<html></html>", "study\n\x00", '"'])
+def test_what_is_no_table_is_refused_in_one_line(text):
+    for read in (tables.read_table, tables.read_curves):
+        with pytest.raises(UserError, match=r"^some\.csv: ") as error:
+            read(text, "some.csv")
+        assert "\n" not in str(error.value)
+
+
+def test_a_bad_table_is_not_written_either(example):
+    _, table, _ = example
+    with pytest.raises(UserError, match=r"^some\.csv: toy/l2: mean"):
+        tables.to_csv(table.assign(mean=table["mean"].where(table["row"] != "l2", np.inf)), tables.TABLE, "some.csv")
+
+
+def test_first_difference():
+    assert tables.first_difference("a\nb\n", "a\nb\n") is None
+    assert tables.first_difference("a\nb\n", "a\nc\n") == 2
+    assert tables.first_difference("a\n", "a\nb\n") == 2
+    assert tables.first_difference("", "a\n") == 1
+
+
+def test_metrics_are_one_small_mapping(example):
+    metrics = json.loads(tables.to_metrics(example[1]))
+    assert metrics["toy"]["l2"] == {"mean": 0.94, "sd": 0.004}
+    assert list(metrics["toy"]) == sorted(example[0]["rows"])
+
+
+# --- Markdown
+
+
+def test_markdown_reads_like_the_documents_table(example):
+    text = tables.to_markdown(*example)
+    lines = text.splitlines()
+    assert lines[:3] == ["# A toy study", "", "Does it learn?"]
+    assert lines[4] == (
+        "| 參數 | 結果 | test accuracy, mean ± sd (n) | train accuracy "
+        "| difference from no regularizer [95 % interval] | p (Holm) "
+        "| reported in the 95 % prediction interval? | diagnosis |"
+    )
+    assert lines[6] == (
+        "| no regularizer | 0.9770 | 0.9760 ± 0.0020 (3) | 0.9770 | – | – | yes [0.9661, 0.9859] "
+        "| **learning**: accuracy: train 0.977, test 0.976 |"
+    )
+    assert lines[7].startswith(
+        "| l2(0.0001) | 0.9400 | 0.9400 ± 0.0040 (3) | 0.9500 | -0.036 [-0.051, -0.021] | 0.018 | yes [0.920, 0.960] |"
+    )
+    assert "| 0.9650 ± 0.0071 (2 of 3 finite) |" in lines[9]
+    assert "| yes: every seed gives it |" in lines[8]
+
+
+def test_markdown_says_what_it_ran_on_and_what_it_could_have_shown(example):
+    text = tables.to_markdown(*example)
+    assert "- Data set: Toy data.\n" in text
+    assert "- Metric: test accuracy, higher is better.\n" in text
+    assert "- Seeds: 3 a row" in text
+    smallest = f"{tables.detectable_difference(example[1]):.2g}"
+    assert f"could have shown: {smallest} (power 80%, two-sided level 0.05/3" in text
+    assert "- Batch size is ours.\n" in text
+    assert "- Document: A page.\n" in text
+
+
+def test_rows_of_one_reported_figure_are_marked(example):
+    text = tables.to_markdown(*example)
+    assert "| 0.0980<sup>1</sup> |" in text
+    assert "<sup>1</sup> These rows stand for the same reported figure, the line with 0.0980." in text
+
+
+def test_rows_are_ranked_by_their_distance_to_the_log(example):
+    text = tables.to_markdown(*example)
+    ranking = text[text.index("## Which row reproduces the reported log with\\_l2?") :].splitlines()
+    assert ranking[2] == "| rank | 參數 | distance | loss | accuracy | val\\_loss | val\\_accuracy |"
+    assert ranking[4] == "| 1 | l2(0.0001) | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 |"
+
+
+def test_labels_cannot_break_the_table(example):
+    text = tables.to_markdown(*example)
+    assert "| a\\|b \\<i\\>\\*x\\*\\</i\\> |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")][:6]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
+    assert tables.escape("a\nb \\ `c` [d](e)") == "a b \\\\ \\`c\\` \\[d\\](e)"
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "shown"),
+    [
+        (0.976543, 0.00123, ("0.9765", "0.0012")),
+        (0.976543, 0.00996, ("0.977", "0.010")),
+        (12.3456, 3.21, ("12.3", "3.2")),
+        (1234.5, 123.0, ("1234", "123")),
+        (0.098, 0.0, ("0.0980", "0")),
+        (0.5, NAN, ("0.5000", "–")),
+        (NAN, NAN, ("–", "–")),
+        (0.123456789, 1e-12, ("0.1234568", "0.0000000")),
+        (1e30, 1e29, ("1.00e+30", "1.00e+29")),
+        (-0.00001, 0.01, ("0.000", "0.010")),
+    ],
+)
+def test_digits_are_those_that_the_spread_supports(mean, spread, shown):
+    assert tables.with_spread(mean, spread) == shown
+
+
+# --- the document of the columns
+
+
+def test_readme_documents_every_column_and_no_other():
+    text = README.read_text(encoding="utf-8").split("## Run records")[0]
+    documented = re.findall(r"^\| `([a-z_]+)` \|", text, flags=re.MULTILINE)
+    wanted = [*tables.TABLE.columns, *tables.CURVES.columns]
+    assert documented == wanted
+
+
+def test_readme_gives_the_thresholds_of_the_code():
+    text = README.read_text(encoding="utf-8")
+    stated = {name: float(value) for name, value in re.findall(r"`([A-Z_]+)` = ([0-9.e-]+[0-9])", text)}
+    modules = (diagnosis, statistics, tables)
+    known = {name: value for module in modules for name, value in vars(module).items() if name in stated}
+    assert stated == known
+    thresholds = {"NO_SKILL", "ONE_CLASS", "MANY_SEEDS", "PENALTY_MAJORITY", "CLEAR_SKILL"}
+    assert thresholds | {"LOG_RESOLUTION", "REPORTED_ROUNDING", "LEVEL", "POWER"} <= set(stated)
+
+
+def test_readme_names_every_diagnosis_in_the_order_of_the_rules():
+    text = README.read_text(encoding="utf-8")
+    assert re.findall(r"^\d\. \*\*([a-z-]+(?: [a-z]+)?)\*\*", text, flags=re.MULTILINE) == list(diagnosis.NAMES)
+
+
+def test_judging_needs_no_tensorflow():
+    code = "import sys, stages.aggregate; sys.exit(bool({'tensorflow', 'keras', 'hydra'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=README.parents[1], check=False).returncode == 0
