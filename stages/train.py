@@ -32,7 +32,7 @@ def main() -> None:
     row = load_row(path)
     mirror = os.environ.get("REGBENCH_MIRROR")
     threads = runtime.workers(row.seeds, os.cpu_count() or 1)
-    device = runtime.prepare(row.device, threads)
+    device = runtime.prepare(row.device, threads, row.has_convolutions)
     from stages.core import checkpoints, training  # only now: TensorFlow is set up before it is used
 
     arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())

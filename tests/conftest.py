@@ -15,7 +15,7 @@ MLP = [
 
 @pytest.fixture(scope="session")
 def tensorflow():
-    runtime.prepare("cpu", threads=2)
+    runtime.prepare("cpu", threads=2, convolutions=False)
     import tensorflow
 
     return tensorflow

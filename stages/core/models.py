@@ -36,11 +36,6 @@ def build(row: Row, seed: int) -> keras.Sequential:
     return keras.Sequential([keras.Input(row.dataset.shape), *layers])
 
 
-def has_convolutions(row: Row) -> bool:
-    """Whether any layer is a convolution."""
-    return any(isinstance(layer, Conv2D) for layer in row.layers)
-
-
 def derived_seed(*axes: int | str) -> int:
     """A 31-bit seed from named axes, e.g. (seed, "order", epoch): numpy's SeedSequence, independent for different axes."""
     entropy = [int.from_bytes(axis.encode(), "big") if isinstance(axis, str) else axis for axis in axes]

@@ -19,15 +19,16 @@ def workers(seeds: int, cores: int) -> int:
     return -(-seeds // max(1, seeds // cores))
 
 
-def prepare(device: str, threads: int) -> str:
+def prepare(device: str, threads: int, convolutions: bool) -> str:
     """Import TensorFlow and choose the device; call once, before anything else imports it.
 
-    On a CPU each seed is one single-threaded program and `threads` of them run side by side. Sums inside a program are
-    then always made in the same order: results are the same bits on any number of cores.
+    On a CPU each seed is one program and `threads` of them run side by side; no operation is split over cores. Sums are then
+    always made in the same order: results are the same bits on any number of cores.
 
     Args:
         device: auto, cpu or gpu.
         threads: programs that may run at once.
+        convolutions: whether the row has any; on a CPU it then runs without XLA.
 
     Returns:
         "cpu" or "gpu", the device that is used.
@@ -37,6 +38,7 @@ def prepare(device: str, threads: int) -> str:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     blocked = [name for name in UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))
     try:
@@ -48,7 +50,9 @@ def prepare(device: str, threads: int) -> str:
     finally:
         for name in blocked:
             del sys.modules[name]
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    # TensorFlow's own operations split over this pool, so it gets one thread; XLA's whole programs run in it, one a thread,
+    # and are compiled differently for a pool of one.
+    tf.config.threading.set_intra_op_parallelism_threads(1 if convolutions else max(2, threads))
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     # Grappler's rewrite of sums uses temporary variables that programs running at once would share (TensorFlow 2.21).
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})

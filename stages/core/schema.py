@@ -207,6 +207,11 @@ class Row(Schema):
         """Name of the metric, as in Keras."""
         return "mae" if self.dataset.classes is None else "accuracy"
 
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether any layer is a convolution."""
+        return any(isinstance(layer, Conv2D) for layer in self.layers)
+
     @model_validator(mode="after")
     def _consistent(self) -> Row:
         outputs = output_shape(self.layers, self.dataset.shape)

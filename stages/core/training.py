@@ -72,7 +72,7 @@ class Engine:
     def __init__(self, row: Row, samples: Samples, device: str, lanes: int = 1):
         self.row, self.lanes = row, lanes
         # XLA's convolutions on a CPU are several times slower than TensorFlow's own.
-        self.xla = device == "gpu" or not models.has_convolutions(row)
+        self.xla = device == "gpu" or not row.has_convolutions
         self.model = models.build(row, seed=0)
         self.loss = keras.losses.get(row.training.loss)  # per sample
         # All splits lie in one array on the device; a split is a range of it.

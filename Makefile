@@ -1,0 +1,42 @@
+# Python that makes the virtual environment (3.11 to 3.13), and extras to install besides: `make setup EXTRAS=gpu`.
+PYTHON ?= python3
+EXTRAS ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo repro report test lint clean
+
+help: ## Show what can be done here
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/ready ## Make .venv with the pinned packages
+	@$(if $(EXTRAS),.venv/bin/pip install --quiet --constraint .venv/constraints.txt '.[$(EXTRAS)]')
+
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "regbench: Python 3.11 to 3.13 is needed; name one: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --require-hashes --requirement requirements.lock
+	.venv/bin/pip freeze > .venv/constraints.txt
+	@touch $@
+
+demo: setup ## Train digits_comparison afresh (no download) and show its table
+	dvc repro --force plot@digits_comparison
+	@cat results/tables/digits_comparison.md
+	@echo && echo "Figures:" && ls results/figures/digits_comparison/*.svg
+
+repro: setup ## Bring all results up to date
+	dvc repro
+
+report: setup ## Bring tables, figures and answers up to date and say where they are
+	dvc repro plot answers
+	@ls results/answers.md results/tables/*.md results/figures/*/*.svg
+
+test: setup ## Run the tests
+	python -m pytest
+
+lint: setup ## Check style
+	ruff check .
+	ruff format --check .
+
+clean: ## Remove what the pipeline can make again: build/, data/, caches of tools
+	rm -rf build data .pytest_cache .ruff_cache .hypothesis
