@@ -22,17 +22,22 @@ TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
 
 def main() -> None:
     params = config.load_params(Path("params.yaml"))
-    composed = {study: config.compose(CONF, study, params, training_fingerprint) for study in params["studies"]}
+    config.check_pipeline(Path("dvc.yaml"), params["studies"])
+    texts: dict[Path, str] = {}
+    n_rows = 0
+    for study, selection in params["studies"].items():
+        declared, rows = config.compose(CONF, study, params, training_fingerprint)
+        resolved = {name: config.to_yaml(row.model_dump()) for name, row in rows.items()}
+        title = config.dataset_title(CONF, selection["dataset"])
+        shown = presentation(study, declared, rows, resolved, selection["dataset"], title)
+        texts |= {BUILD / "rows" / study / f"{name}.yaml": text for name, text in resolved.items()}
+        texts[BUILD / "studies" / f"{study}.yaml"] = config.to_yaml(shown)
+        n_rows += len(rows)
     for folder in ("rows", "studies"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
-    for study, (declared, rows) in composed.items():
-        texts = {name: config.to_yaml(row.model_dump()) for name, row in rows.items()}
-        for name, text in texts.items():
-            write_atomically(BUILD / "rows" / study / f"{name}.yaml", text)
-        dataset = params["studies"][study]["dataset"]
-        shown = presentation(study, declared, rows, texts, dataset, config.dataset_title(CONF, dataset))
-        write_atomically(BUILD / "studies" / f"{study}.yaml", config.to_yaml(shown))
-    print(f"{sum(len(rows) for _, rows in composed.values())} rows of {len(composed)} studies")
+    for path, text in texts.items():
+        write_atomically(path, text)
+    print(f"{n_rows} rows of {len(params['studies'])} studies")
 
 
 def training_fingerprint(row: dict[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
     python -m stages.train <study>/<row>
 
-A long row leaves a checkpoint now and then under build/checkpoints/; the next run of the same row goes on from there, with
-the same bits as if it had not been interrupted.
+A long row leaves a checkpoint now and then under build/checkpoints/; the next run of the same row goes on from there,
+with the same bits as if it had not been interrupted.
 """
 
 import hashlib

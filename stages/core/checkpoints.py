@@ -12,7 +12,7 @@ from stages.core.training import Progress, State
 
 
 def to_bytes(progress: Progress) -> bytes:
-    """All of `progress`: the state's arrays in order, the rest as JSON (which writes floats so that they read back equal)."""
+    """All of `progress`: the state's arrays in order, the rest as JSON, whose floats read back equal."""
     leaves = {f"{i}": np.asarray(leaf) for i, leaf in enumerate(tf.nest.flatten(progress.state))}
     rest = [progress.seed, progress.epoch, progress.curve, progress.first_non_finite_epoch]
     buffer = io.BytesIO()

@@ -1,8 +1,8 @@
 """Composition: Hydra makes a resolved row of every row of a study, and a mistake stops the run before anything trains.
 
 A *study* is one YAML file in conf/study/: Hydra defaults, what the document says, and its rows. A *row* is a label, the
-reported figure and a list of Hydra overrides. Composing a row gives its resolved configuration, `Row`: plain data, every
-value explicit, and only what can change the numbers. What is merely shown (labels, titles, reported figures) stays with
+reported figure and a list of Hydra overrides. Composing a row gives its resolved configuration, `Row`: plain data,
+every value explicit, and only what can change the numbers. What is merely shown (labels, titles, reported figures) stays with
 the study, `Study`, so that a new title never trains anything.
 """
 
@@ -28,7 +28,7 @@ OVERRIDE = re.compile(rf"(({'|'.join(PARTS)})(\.\w+)*|regularizer@({'|'.join(Reg
 
 
 def load_params(path: Path) -> dict[str, Any]:
-    """Read params.yaml: {"device": str, "studies": {study: {"dataset": str, "seeds": int}}} (OmegaConf, as DVC reads it)."""
+    """Read params.yaml: {"device": str, "studies": {study: {"dataset": str, "seeds": int}}}."""
     return validate(Params, read_yaml(path), str(path)).model_dump()
 
 

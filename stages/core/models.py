@@ -22,8 +22,8 @@ from stages.core.schema import (
 def build(row: Row, seed: int) -> keras.Sequential:
     """The row's Keras model with the initial weights of `seed`.
 
-    Weights are drawn by (seed, position among the layers that have weights), so that rows that differ in regularizers or
-    dropout start from the same weights, seed by seed. Layers are named after their type and position (`dense_2`).
+    Weights are drawn by (seed, position among the layers that have weights), so that rows that differ in regularizers
+    or dropout start from the same weights, seed by seed. Layers are named after their type and position (`dense_2`).
     """
     counts: dict[str, int] = {}
     layers = []
@@ -37,15 +37,16 @@ def build(row: Row, seed: int) -> keras.Sequential:
 
 
 def derived_seed(*axes: int | str) -> int:
-    """A 31-bit seed from named axes, e.g. (seed, "order", epoch): numpy's SeedSequence, independent for different axes."""
+    """A 31-bit seed from named axes, e.g. (seed, "order", epoch): independent for other axes (numpy's SeedSequence)."""
     entropy = [int.from_bytes(axis.encode(), "big") if isinstance(axis, str) else axis for axis in axes]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
 
 class ThreefryDropout(keras.layers.Dropout):
-    """Keras' inverted dropout, its masks drawn by Threefry: Keras' own generator takes 20 times as long as the rest of a step.
+    """Keras' inverted dropout, its masks drawn by Threefry: Keras' own generator takes longer than the rest of a step.
 
-    Threefry: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011). Of 2^32 values, rate x 2^32 drop a unit.
+    Threefry: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
+    Of 2^32 values, rate x 2^32 drop a unit.
     """
 
     def call(self, inputs, training=False):

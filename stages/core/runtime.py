@@ -1,4 +1,4 @@
-"""TensorFlow, loaded without what training does not use, and set up so that results do not depend on the machine's load."""
+"""TensorFlow, loaded without what training does not use, and set up so that its results do not depend on the cores."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def workers(seeds: int, cores: int) -> int:
 def prepare(device: str, threads: int, convolutions: bool) -> str:
     """Import TensorFlow and choose the device; call once, before anything else imports it.
 
-    On a CPU each seed is one program and `threads` of them run side by side; no operation is split over cores. Sums are then
-    always made in the same order: results are the same bits on any number of cores.
+    On a CPU each seed is one program and `threads` of them run side by side; no operation is split over cores. Sums
+    are then always made in the same order: results are the same bits on any number of cores.
 
     Args:
         device: auto, cpu or gpu.
@@ -50,8 +50,8 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
     finally:
         for name in blocked:
             del sys.modules[name]
-    # TensorFlow's own operations split over this pool, so it gets one thread; XLA's whole programs run in it, one a thread,
-    # and are compiled differently for a pool of one.
+    # TensorFlow's own operations split over this pool, so it gets one thread; XLA's whole programs run in it, one a
+    # thread, and are compiled differently for a pool of one.
     tf.config.threading.set_intra_op_parallelism_threads(1 if convolutions else max(2, threads))
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     # Grappler's rewrite of sums uses temporary variables that programs running at once would share (TensorFlow 2.21).
@@ -69,7 +69,7 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries write to stderr while they load (no setting silences it); shown on an error."""
+    """Hold back what TensorFlow's libraries write to stderr while they load, which no setting silences, unless they fail."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

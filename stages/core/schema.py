@@ -1,4 +1,4 @@
-"""What a resolved row and a study may contain, checked by pydantic; a mistake becomes one line that names file and key."""
+"""What a resolved row and a study may contain, checked by pydantic; a mistake is one line with file and key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Finite, Field(ge=0)]
 Positive = Annotated[Finite, Field(gt=0)]
 Decay = Annotated[Finite, Field(ge=0, lt=1)]
+Share = Annotated[Finite, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Activation = Literal["linear", "relu", "sigmoid", "softmax", "tanh"]
@@ -25,6 +26,21 @@ class Schema(BaseModel):
     """Base of every part: unknown keys and wrong types are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Selection(Schema):
+    """Which data set a study runs on, and how many seeds of each row."""
+
+    dataset: str
+    seeds: Count
+
+
+class Params(Schema):
+    """All of params.yaml; `cifar10` is for dvc.yaml, which lists the data sets to fetch."""
+
+    device: Literal["auto", "cpu", "gpu"]
+    cifar10: str
+    studies: Annotated[dict[str, Selection], Field(min_length=1)]
 
 
 class File(Schema):
@@ -39,7 +55,7 @@ class Dataset(Schema):
 
     name: str
     format: Literal["idx", "cifar_binary", "image_folder", "table", "digits"]
-    shape: list[Count]
+    shape: Annotated[list[Count], Field(min_length=1)]
     classes: Annotated[int, Field(ge=2)] | None
     scale: Positive | None
     files: list[File]
@@ -51,7 +67,7 @@ class Split(Schema):
 
     validation: Literal["none", "tail", "random"]
     size: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None
-    random_state: Annotated[int, Field(ge=0)] | None
+    random_state: Annotated[int, Field(ge=0, lt=2**32)] | None
     monitor: Literal["validation", "test"]
 
     @model_validator(mode="after")
@@ -68,9 +84,9 @@ class Split(Schema):
 class Augmentation(Schema):
     """Random transforms of training images, as Keras' ImageDataGenerator: degrees, shares of the side, on or off."""
 
-    rotation: NotNegative
-    width_shift: NotNegative
-    height_shift: NotNegative
+    rotation: Annotated[Finite, Field(ge=0, le=180)]
+    width_shift: Decay
+    height_shift: Decay
     horizontal_flip: bool
 
 
@@ -142,6 +158,11 @@ class Regularizers(Schema):
     kernel: Regularizer
     bias: Regularizer
     activity: Regularizer
+
+    @property
+    def any(self) -> bool:
+        """Whether any coefficient is not zero."""
+        return any(part.l1 or part.l2 for part in (self.kernel, self.bias, self.activity))
 
 
 class SGD(Schema):
@@ -216,10 +237,14 @@ class Row(Schema):
     def _consistent(self) -> Row:
         outputs = output_shape(self.layers, self.dataset.shape)
         expected = [self.dataset.classes or 1]
+        if not self.layers or not isinstance(self.layers[-1], Dense):
+            raise ValueError("layers: the last layer must be dense")
         if outputs != expected:
             raise ValueError(f"layers: the last layer gives shape {outputs}, but {self.dataset.name} needs {expected}")
         if self.dataset.classes is None and self.training.loss != "mean_squared_error":
             raise ValueError(f"training.loss: {self.training.loss} needs classes, but {self.dataset.name} has none")
+        if self.regularizers.any and not any(getattr(layer, "regularized", False) for layer in self.layers):
+            raise ValueError("regularizers: there are penalties, but no layer is marked regularized: true")
         if self.augmentation is not None and len(self.dataset.shape) != 3:
             raise ValueError(
                 f"augmentation: needs images with channels, but {self.dataset.name} is {self.dataset.shape}"
@@ -242,20 +267,37 @@ class Log(Schema):
 
     epochs: list[Count]
     loss: list[Finite]
-    accuracy: list[Finite]
+    accuracy: list[Share]
     val_loss: list[Finite]
-    val_accuracy: list[Finite]
+    val_accuracy: list[Share]
 
     @model_validator(mode="after")
     def _complete(self) -> Log:
         if len({len(column) for column in self.model_dump().values()}) != 1:
             raise ValueError("every column needs one value for each epoch")
+        if not self.epochs or sorted({*self.epochs}) != self.epochs:
+            raise ValueError("epochs: must rise, each one once")
         return self
 
 
 class Headings(Schema):
     label: str
     reported: str
+
+
+class Claim(Schema):
+    """Something that is said about a study, an expression that decides it, and the reason; see stages/core/answers.py."""
+
+    claim: str
+    holds: str
+    because: str
+
+
+class Answer(Schema):
+    """A study's answer: templates of sentences and claims that the tables fill in."""
+
+    measured: str
+    claims: Annotated[list[Claim], Field(min_length=1)]
 
 
 class Study(Schema):
@@ -271,7 +313,16 @@ class Study(Schema):
     baseline: str
     notes: list[str] = []
     reported_logs: dict[str, Log] = {}
+    answer: Answer | None = None
     rows: dict[str, ReportedRow]
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Study:
+        highest = 1 if self.metric.endswith("accuracy") else float("inf")
+        for name, row in self.rows.items():
+            if row.reported is not None and not 0 <= row.reported <= highest:
+                raise ValueError(f"rows.{name}.reported: {row.reported} is no {self.metric}")
+        return self
 
 
 def output_shape(layers: list[Layer], shape: list[int]) -> list[int]:
@@ -313,9 +364,14 @@ def load_row(path: Path) -> Row:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping as it is written, references included.
+
+    Raises:
+        UserError: there is no such file, or it is not a mapping in YAML.
+    """
     try:
         data = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except Exception as error:  # YAML's constructors raise whatever int(), float() and the like do
         raise UserError(f"{path}: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: is not a mapping of keys to values")
@@ -323,6 +379,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def validate(schema, data: dict[str, Any], where: str):
+    """`data` as `schema`, a pydantic model.
+
+    Raises:
+        UserError: the first thing that is wrong with it, in one line: `where`, the key, what is expected and what is given.
+    """
     try:
         return schema.model_validate(data)
     except ValidationError as error:
@@ -330,7 +391,8 @@ def validate(schema, data: dict[str, Any], where: str):
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         given = "" if isinstance(first["input"], dict | list) else f" (given: {first['input']!r})"
-        raise UserError(f"{where}: {key + ': ' if key else ''}{one_line(message)}{given}") from None
+        text = one_line(f"{key + ': ' if key else ''}{message}{given}")
+        raise UserError(f"{where}: {text}") from None
 
 
 def one_line(error: Any) -> str:

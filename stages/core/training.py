@@ -1,7 +1,7 @@
-"""The training engine: Keras' layers, losses and regularizers, one compiled program per epoch chunk, seeds side by side.
+"""The training engine: Keras' layers, losses and regularizers, epochs compiled whole, seeds side by side.
 
-A program takes the whole state of a seed (weights, batch statistics, dropout seeds, optimizer slots, step) and a chunk of
-epochs' batch order, and gives the state behind them: Python does nothing per step. On a CPU every seed runs the same
+A program takes the whole state of a seed (weights, batch statistics, dropout seeds, optimizer slots, step) and the batch
+order of a chunk of epochs, and gives the state behind them: Python does nothing per step. On a CPU every seed runs the same
 program in a thread of its own; on a GPU one program carries all seeds along a leading axis (`tf.vectorized_map`).
 """
 
@@ -37,7 +37,7 @@ class State(NamedTuple):
 
 @dataclass
 class Progress:
-    """A seed on its way: its state after `epoch` epochs and what was recorded so far; enough to go on from, bit for bit."""
+    """A seed on its way: its state after `epoch` epochs and what was recorded; enough to go on from, bit for bit."""
 
     seed: int
     state: State
@@ -47,14 +47,14 @@ class Progress:
 
 
 def recorded_epochs(epochs: int) -> list[int]:
-    """Epochs whose figures are kept: all up to RECORDED_EPOCHS, else the first ten and then evenly spaced, the last included."""
+    """Epochs whose figures are kept: all up to RECORDED_EPOCHS, else the first ten, then evenly spaced to the last."""
     if epochs <= RECORDED_EPOCHS:
         return list(range(1, epochs + 1))
     return sorted({*range(1, 11), *np.linspace(10, epochs, RECORDED_EPOCHS - 9).round().astype(int).tolist()})
 
 
 def batch_order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """The order of the n training samples in an epoch, int32 (n,): a function of seed and epoch alone, so rows pair up."""
+    """The order of the n training samples in an epoch, int32 (n,): by seed and epoch alone, so that rows pair up."""
     return np.random.default_rng([models.derived_seed(seed, "order"), epoch]).permutation(n).astype(np.int32)
 
 
@@ -99,7 +99,7 @@ class Engine:
         return State(weights, others, slots, tf.constant(0.0))
 
     def advance(self, progress: list[Progress]) -> None:
-        """Train the given seeds (as many as `lanes`) up to the next chunk's end, and record what is to be recorded there."""
+        """Train the given seeds (as many as `lanes`) to the next chunk's end, and record what is to be recorded there."""
         epoch = progress[0].epoch
         following = next(e for e in self.recorded if e > epoch)
         count = min(self.chunk, following - epoch)
@@ -121,7 +121,7 @@ class Engine:
             self._record(p, histories[lane, :count], monitored[lane] if monitored else None)
 
     def evaluate(self, state: State, split: str) -> list[dict[str, float]]:
-        """Loss, data loss, penalty, metric and share of the most predicted class on a split, in inference mode, per lane."""
+        """Per lane, loss, data loss, penalty, metric and most predicted class's share on a split, in inference mode."""
         sums = self._evaluate[split](self.x, self.y, state)
         start, stop = self.ranges[split]
         return [self._figures(row, stop - start) for row in sums.numpy().reshape(self.lanes, -1)]
@@ -137,7 +137,7 @@ class Engine:
         shares = self._probe(self.x, state).numpy().reshape(self.lanes, len(names))
         return [dict(zip(names, map(float, lane), strict=True)) for lane in shares]
 
-    # --- compiled parts -------------------------------------------------------------------------------------------------
+    # --- compiled parts
 
     def _chunk(self, x, y, order, noise, state: State, count):
         n, batch = self.ranges["train"][1], self.row.training.batch_size
@@ -251,7 +251,7 @@ class Engine:
             return of_one_seed(state)
         return tf.map_fn(of_one_seed, state, fn_output_signature=tf.float32)
 
-    # --- small parts ----------------------------------------------------------------------------------------------------
+    # --- small parts
 
     def _hidden(self) -> list[keras.Layer]:
         weighted = [layer for layer in self.model.layers if hasattr(layer, "activation")]
@@ -261,7 +261,7 @@ class Engine:
         return () if self.lanes == 1 else (self.lanes,)
 
     def _scaled(self, inputs):
-        """Inputs are stored as the data set has them, images as bytes, and scaled batch by batch: a quarter of the memory."""
+        """Inputs stay as the data set has them, images as bytes, and are scaled by the batch: a quarter of the memory."""
         inputs = tf.cast(inputs, tf.float32)
         return inputs if self.scale is None else inputs / self.scale
 
@@ -287,7 +287,7 @@ class Engine:
         return figures
 
     def _record(self, p: Progress, history: np.ndarray, monitored: dict[str, float] | None) -> None:
-        """`history`: (epochs, 3) means of data loss, penalty and metric; the last one is recorded where it is time to."""
+        """`history`: (epochs, 3) means of data loss, penalty and metric; the last is recorded if `monitored` is given."""
         finite = np.isfinite(history[:, :2].sum(1))
         if p.first_non_finite_epoch is None and not finite.all():
             p.first_non_finite_epoch = p.epoch - len(history) + 1 + int(np.argmin(finite))
@@ -376,13 +376,13 @@ def _predicted_class(outputs):
 
 
 def _saturated(layer: keras.Layer, outputs):
-    """Per unit (relu) or summed over units (others), what `_saturated_share` turns into a share, summed over a batch."""
+    """What `_saturated_share` turns into a share, summed over a batch: per unit (relu) or over all units (others)."""
     axes = list(range(len(outputs.shape) - 1))
     if layer.activation.__name__ == "relu":
         return tf.reduce_sum(tf.cast(outputs > 0, tf.float32), axes)
     low = 0.0 if layer.activation.__name__ == "sigmoid" else -1.0
     limits = tf.cast((outputs < low + 0.01) | (outputs > 0.99), tf.float32)
-    return tf.reduce_sum(tf.reduce_mean(limits, axes[1:] + [len(axes)]))
+    return tf.reduce_sum(tf.reduce_mean(limits, axes[1:] + [len(axes)]))  # noqa: RUF005
 
 
 def _saturated_share(layer: keras.Layer, sums, n: int):

@@ -1,0 +1,44 @@
+"""Stage answers: build/studies/*.yaml and results/tables/*.csv -> results/answers.md, for the studies of params.yaml."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from stages.core import answers, tables
+from stages.core.errors import UserError, run
+from stages.core.files import write_atomically
+from stages.core.schema import read_yaml
+
+STUDIES, TABLES, ANSWERS = Path("build/studies"), Path("results/tables"), Path("results/answers.md")
+
+
+def main() -> None:
+    names = read_yaml(Path("params.yaml"))["studies"]
+    write_atomically(ANSWERS, answers.to_markdown([_read(name) for name in names]))
+    print(ANSWERS)
+
+
+def _read(name: str) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    """A study with its table and its curves."""
+    path, table_path, curves_path = STUDIES / f"{name}.yaml", TABLES / f"{name}.csv", TABLES / f"{name}_curves.csv"
+    study = read_yaml(_present(path, "compose"))
+    table = tables.read_table(_text(table_path, name), str(table_path))
+    curves = tables.read_curves(_text(curves_path, name), str(curves_path))
+    for frame, file in ((table, table_path), (curves, curves_path)):
+        if list(frame["row"].unique()) != list(study["rows"]):
+            raise UserError(f"{file}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
+    return study, table, curves
+
+
+def _text(path: Path, study: str) -> str:
+    return _present(path, f"aggregate@{study}").read_text(encoding="utf-8")
+
+
+def _present(path: Path, stage: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; `dvc repro {stage}` writes it")
+    return path
+
+
+if __name__ == "__main__":
+    run(main)
