@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays as any_array
 from PIL import Image
 from sklearn.model_selection import train_test_split
 
-from stages.core.datasets import Arrays, describe, digest, from_bytes, read, scaled, to_bytes
+from stages.core.datasets import Arrays, describe, digest, from_bytes, read, to_bytes
 from stages.core.errors import UserError
 from stages.core.preprocessing import split
 from stages.core.schema import Dataset, Split
@@ -354,18 +354,3 @@ def test_random_is_scikit_learns_own(size):
 def test_a_split_that_leaves_nothing_is_refused(kind, size):
     with pytest.raises(UserError, match="split: a validation size of"):
         split(numbered(20), rule(kind, size, 42 if kind == "random" else None))
-
-
-@pytest.mark.parametrize("scale", [255, 255.0, 16, 255.0 * 255.0, None])
-@pytest.mark.parametrize("n", [1, 1024, 2500])
-def test_scaling_is_numpys_division(scale, n):
-    x = RNG.integers(0, 256, (n, 2, 3), dtype=np.uint8)
-    expected = (x if scale is None else x / scale).astype("float32")
-    found = scaled(x, scale)
-    assert found.dtype == np.float32 and found.tobytes() == expected.tobytes()
-
-
-def test_scaling_keeps_float32_tables():
-    x = RNG.normal(size=(10, 3)).astype(np.float32)
-    assert np.array_equal(scaled(x, None), x)
-    assert np.array_equal(scaled(x, 3.0), (x / 3.0).astype(np.float32))

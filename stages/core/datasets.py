@@ -87,19 +87,6 @@ def from_bytes(data: bytes) -> Arrays:
         return Arrays(**stored)
 
 
-def scaled(x: np.ndarray, scale: float | None) -> np.ndarray:
-    """`x` divided by `scale` as float32, any shape; None leaves the values as they are.
-
-    Bit for bit `(x / scale).astype("float32")`, of which a whole copy in float64 is never made.
-    """
-    if scale is None:
-        return x.astype(np.float32)
-    result = np.empty(x.shape, np.float32)
-    for start in range(0, len(x), 1024):
-        result[start : start + 1024] = x[start : start + 1024] / scale
-    return result
-
-
 def _existing(arrays: Arrays) -> Iterable[tuple[str, np.ndarray]]:
     pairs = ((field.name, getattr(arrays, field.name)) for field in fields(arrays))
     return [(name, array) for name, array in pairs if array is not None]
