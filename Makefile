@@ -4,13 +4,13 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro report test lint clean
+.PHONY: help setup demo repro report speed scaling test lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/ready ## Make .venv with the pinned packages
-	@$(if $(EXTRAS),.venv/bin/pip install --quiet --constraint .venv/constraints.txt '.[$(EXTRAS)]')
+	@$(if $(EXTRAS),.venv/bin/pip install --quiet --constraint .venv/constraints.txt --editable '.[$(EXTRAS)]')
 
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "regbench: Python 3.11 to 3.13 is needed; name one: make setup PYTHON=python3.12")'
@@ -30,6 +30,16 @@ repro: setup ## Bring all results up to date
 report: setup ## Bring tables, figures and answers up to date and say where they are
 	dvc repro plot answers
 	@ls results/answers.md results/tables/*.md results/figures/*/*.svg
+
+DEVICE ?= cpu
+speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS=, ROUNDS=, DEVICE=gpu)
+	dvc repro compose
+	python -m stages.commands.speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+scaling: setup ## Time and memory of the engine against seeds, samples and rows
+	dvc repro compose
+	python -m stages.commands.speed --scaling
 
 test: setup ## Run the tests
 	python -m pytest

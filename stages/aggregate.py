@@ -43,9 +43,13 @@ def aggregate(name: str) -> dict[Path, str]:
     table = tables.comparison_table(study, summaries, curves)
     folder = RESULTS / "tables"
     table_path, curves_path = folder / f"{name}.csv", folder / f"{name}_curves.csv"
+    table_text = tables.to_csv(table, tables.TABLE, str(table_path))
+    curves_text = tables.to_csv(curves, tables.CURVES, str(curves_path))
+    # Whatever is said elsewhere is said of the CSV's digits, so that no two files round one number differently.
+    table, curves = tables.read_table(table_text, str(table_path)), tables.read_curves(curves_text, str(curves_path))
     return {
-        table_path: tables.to_csv(table, tables.TABLE, str(table_path)),
-        curves_path: tables.to_csv(curves, tables.CURVES, str(curves_path)),
+        table_path: table_text,
+        curves_path: curves_text,
         folder / f"{name}.md": tables.to_markdown(study, table, curves),
         RESULTS / "metrics" / f"{name}.json": tables.to_metrics(table),
     }

@@ -1,4 +1,7 @@
-"""Stage answers: build/studies/*.yaml and results/tables/*.csv -> results/answers.md, for the studies of params.yaml."""
+"""Stage answers: build/studies/*.yaml and results/tables/*.csv -> results/answers.md.
+
+It answers the studies that params.yaml selects, in its order.
+"""
 
 from pathlib import Path
 

@@ -22,11 +22,13 @@ TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
 
 def main() -> None:
     params = config.load_params(Path("params.yaml"))
+    config.check_files(CONF)
     config.check_pipeline(Path("dvc.yaml"), params["studies"])
+    fingerprints = {augmented: training_fingerprint(augmented) for augmented in (False, True)}
     texts: dict[Path, str] = {}
     n_rows = 0
     for study, selection in params["studies"].items():
-        declared, rows = config.compose(CONF, study, params, training_fingerprint)
+        declared, rows = config.compose(CONF, study, params, lambda row: fingerprints[bool(row.get("augmentation"))])
         resolved = {name: config.to_yaml(row.model_dump()) for name, row in rows.items()}
         title = config.dataset_title(CONF, selection["dataset"])
         shown = presentation(study, declared, rows, resolved, selection["dataset"], title)
@@ -40,9 +42,9 @@ def main() -> None:
     print(f"{n_rows} rows of {len(params['studies'])} studies")
 
 
-def training_fingerprint(row: dict[str, Any]) -> str:
-    """Digest of the code and the packages that train this row."""
-    files = [*TRAINING_CODE, "augmentation.py"] if row["augmentation"] else TRAINING_CODE
+def training_fingerprint(augmented: bool) -> str:
+    """Digest of the code and the packages that train a row, with or without augmentation."""
+    files = [*TRAINING_CODE, "augmentation.py"] if augmented else TRAINING_CODE
     sources = [(CORE / name).read_text(encoding="utf-8") for name in files]
     return fingerprint.fingerprint(sources, {name: version(name) for name in TRAINING_PACKAGES})
 

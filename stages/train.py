@@ -9,10 +9,12 @@ with the same bits as if it had not been interrupted.
 import hashlib
 import os
 import shutil
+import signal
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from stages.core import datasets, datastore, preprocessing, progress, records, runtime
 from stages.core.errors import UserError, run
@@ -30,30 +32,19 @@ def main() -> None:
     if not path.is_file():
         raise UserError(f"{path}: no such row; `dvc repro compose` writes the rows that conf/study/ declares")
     row = load_row(path)
+    if f"{row.study}/{row.row}" != key:
+        raise UserError(f"{path}: is the row {row.study}/{row.row}; `dvc repro compose` writes it anew")
     mirror = os.environ.get("REGBENCH_MIRROR")
     threads = runtime.workers(row.seeds, os.cpu_count() or 1)
     device = runtime.prepare(row.device, threads, row.has_convolutions)
-    from stages.core import checkpoints, training  # only now: TensorFlow is set up before it is used
+    from stages.core import training  # only now: TensorFlow is set up before it is used
 
     arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = preprocessing.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
     folder = Path("build/checkpoints") / key / hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    saved = {seed: time.monotonic() for seed in range(row.seeds)}
-    with progress.bar(key, row.seeds * row.training.epochs) as bar:
-
-        def after_chunk(done: training.Progress) -> None:
-            bar(done.seed, done.epoch, f"seed {done.seed}")
-            if time.monotonic() - saved[done.seed] > CHECKPOINT_SECONDS:
-                write_atomically(folder / f"{done.seed}.npz", checkpoints.to_bytes(done))
-                saved[done.seed] = time.monotonic()
-
-        resumed = {
-            seed: checkpoints.from_bytes(file.read_bytes(), engine.start(seed))
-            for seed in range(row.seeds)
-            if (file := folder / f"{seed}.npz").is_file()
-        }
-        seeds = list(training.train(engine, row.seeds, threads, resumed, after_chunk))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once; Python would first let the seeds train on
+    seeds = train(engine, key, folder, threads)
     record = {
         "study": row.study,
         "row": row.row,
@@ -71,6 +62,34 @@ def main() -> None:
     }
     write_atomically(Path("results/runs") / f"{key}.json", records.to_json(record))
     shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def train(engine: Any, key: str, folder: Path, threads: int) -> list[dict[str, Any]]:
+    """Train all seeds of the row `key`, from the checkpoints in `folder` on, and leave new ones there now and then."""
+    from stages.core import checkpoints, training
+
+    n_seeds = engine.row.seeds
+    resumed = {
+        seed: checkpoints.from_bytes(file.read_bytes(), engine.start(seed))
+        for seed in range(n_seeds)
+        if (file := folder / f"{seed}.npz").is_file()
+    }
+    if engine.lanes > 1 and (len(resumed) < n_seeds or len({done.epoch for done in resumed.values()}) > 1):
+        resumed = {}  # one program carries all seeds from the same epoch on
+    saved = dict.fromkeys(range(0, n_seeds, engine.lanes), time.monotonic())
+    due = dict.fromkeys(saved, False)
+    with progress.bar(key, n_seeds * engine.row.training.epochs) as bar:
+
+        def after_chunk(done: training.Progress) -> None:
+            bar(done.seed, done.epoch, f"seed {done.seed}")
+            first = done.seed - done.seed % engine.lanes
+            if done.seed == first:  # the seeds that one program carries are saved together
+                due[first] = time.monotonic() - saved[first] > CHECKPOINT_SECONDS
+                saved[first] = time.monotonic() if due[first] else saved[first]
+            if due[first]:
+                write_atomically(folder / f"{done.seed}.npz", checkpoints.to_bytes(done))
+
+        return list(training.train(engine, n_seeds, threads, resumed, after_chunk))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def tensorflow():
     return tensorflow
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_row():
     def make(**changes) -> Row:
         values = {

@@ -12,7 +12,10 @@ from scipy import stats
 
 from stages.core.augmentation import Parameters, Ranges, augment, parameters, transform
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*scipy.ndimage:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("tensorflow"),  # set up before its first operation, for all tests of a session
+    pytest.mark.filterwarnings("ignore:.*scipy.ndimage:DeprecationWarning"),
+]
 
 DOCUMENT = Ranges(rotation=15.0, width_shift=0.1, height_shift=0.1, horizontal_flip=True)
 STILL = Ranges(rotation=0.0, width_shift=0.0, height_shift=0.0, horizontal_flip=False)

@@ -8,19 +8,21 @@ not in the vocabulary is an error, and whatever was measured comes from the tabl
     baseline, best          the row that differences are taken from; the row with the best mean
     ranked("log")           rows by their distance to a reported log, nearest first
     n, metric, detectable   seeds a row; e.g. "test accuracy"; the smallest difference that the seeds could have shown
-    all_of(x, …), any_of(x, …), opposite(x)    of findings
+    all_of(x, …), any_of(x, …), opposite(x)    of findings, or of lists of them
     x | say("yes", "no", "open")               the text for a finding
     rows | listed("difference")                "`label` (difference), …", without a name the labels alone, or "none"
+    estimates | map("between", low, high)      `Estimate.between` of each
 
-A *finding* is True, False or None: yes, no, or not to be told from these seeds. `holds` of a claim is an expression that
-gives a finding; the text says then that the claim holds, does not hold or cannot be told, so no verdict is typed.
+A *finding* is True, False or None: yes, no, or not to be told from these seeds. `holds` of a claim is an expression
+that gives a finding; the text then says that it holds, does not hold or cannot be told, so no verdict is typed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -40,18 +42,21 @@ FAILURES = ("diverged", "not learning")
 INTRODUCTION = """\
 # Answers
 
-For each document its question, what the page claims, what was measured, and whether the claims hold. No measured number
-and no verdict here is typed: both are computed from the tables. Figures of a row are mean ± sd (seeds); [low, high] is a
-95 % interval; differences are paired by seed. *Cannot be told* means that the seeds' spread leaves it open."""
+For each document its question, what the page claims, what was measured, and whether the claims hold. No measured
+number and no verdict here is typed: both are computed from the tables. Figures of a row are mean ± sd (seeds), and
+[low, high] is a 95 % interval. Differences from the baseline are paired by seed; other differences, gaps and ratios
+combine the ends of two intervals in the least favourable way. All of them speak of other seeds on the same samples, not
+of other samples. *Cannot be told* means that the seeds' spread leaves it open."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its 95 % interval, NaN where the seeds give none; `sign` is "+" for a difference.
 
-    Subtraction and division combine the ends of two intervals in the least favourable way. For rows with the same finite
-    seeds the result contains the paired interval, which would need the seeds' values: the standard deviation of a - r·b
-    is at most sd(a) + r·sd(b). For the ratio that is Fieller's theorem (1954, J. R. Stat. Soc. B 16:175).
+    Subtraction and division combine the ends of two intervals in the least favourable way. For rows with the same
+    finite seeds the result contains the paired interval, which would need the seeds' values, for the standard deviation
+    of a - r·b is at most sd(a) + r·sd(b). For the ratio the paired interval is Fieller's (1954, J. R. Stat. Soc. B
+    16:175).
     """
 
     mean: float
@@ -70,6 +75,10 @@ class Estimate:
     def between(self, low: float, high: float) -> Finding:
         """Is the interval between two values (yes), beyond them (no), or across one of them (not to be told)?"""
         return _told(low <= self.low and self.high <= high, self.high < low or self.low > high)
+
+    def times(self, factor: float) -> Estimate:
+        """A multiple, by a factor that is not negative."""
+        return Estimate(factor * self.mean, factor * self.low, factor * self.high, self.sign)
 
     @property
     def percent(self) -> str:
@@ -122,6 +131,11 @@ class Row:
         return self._study["rows"][self.key]["context"]
 
     @property
+    def same_reported_as(self) -> str | None:
+        """The line of the document that several rows stand for."""
+        return self._study["rows"][self.key]["same_reported_as"]
+
+    @property
     def measured(self) -> str:
         """Mean ± sd (seeds) of the study's metric."""
         n, finite = self._line["n"], self._line["n_finite"]
@@ -137,6 +151,7 @@ class Row:
 
     @property
     def train(self) -> Estimate:
+        """The metric on the training samples, final weights; so `validation` and `test`."""
         return self._on("train")
 
     @property
@@ -151,13 +166,20 @@ class Row:
     def gap(self) -> Estimate:
         """By how much the metric is worse on held-out (validation, otherwise test) than on training samples."""
         held_out = self.test if math.isnan(self._line["validation"]) else self.validation
-        return self.train - held_out if self._study["higher_is_better"] else held_out - self.train
+        gap = self.train - held_out if self._study["higher_is_better"] else held_out - self.train
+        return replace(gap, sign="")
 
     @property
     def difference(self) -> Estimate:
         """The metric's paired difference from the baseline."""
         line = self._line
         return Estimate(line["difference"], line["difference_low"], line["difference_high"], "+")
+
+    @property
+    def tested(self) -> str:
+        """The difference with its Holm-adjusted p-value."""
+        p = self._line["p_holm"]
+        return f"{self.difference}, {'no p' if math.isnan(p) else 'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
 
     @property
     def better(self) -> Finding:
@@ -185,7 +207,7 @@ class Row:
     @property
     def reported_ratio(self) -> str:
         """The document's figure as a multiple of the one of the baseline."""
-        return f"{self._line['reported'] / self._baseline['reported']:.1f}"
+        return _tenths(self._line["reported"] / self._baseline["reported"])
 
     @property
     def reproduced(self) -> Finding:
@@ -236,14 +258,18 @@ class Row:
     @property
     def log_distance(self) -> str:
         """Distance to the row's reported log in spreads of one run."""
-        distance = self._line["log_distance"]
-        return tables.DASH if math.isnan(distance) else f"{distance:.1f}"
+        return _tenths(self._line["log_distance"])
+
+    @property
+    def log_limit(self) -> str:
+        """Distance at which the 95 % prediction interval of one run ends, t(n - 1)."""
+        return _tenths(self._log_limit)
 
     @property
     def reproduces_log(self) -> Finding:
-        """Is that distance at most t(n - 1), where the 95 % prediction interval of one run ends?"""
-        distance, limit = self._line["log_distance"], stats.t.ppf((1 + LEVEL) / 2, self._line["n"] - 1)
-        return _told(distance <= limit, distance > limit)
+        """Is the distance within that limit?"""
+        distance = self._line["log_distance"]
+        return _told(distance <= self._log_limit, distance > self._log_limit)
 
     def curve(self, quantity: str, epoch: int | None = None) -> Estimate:
         """A quantity of the learning curves after an epoch, by default the last one.
@@ -257,6 +283,10 @@ class Row:
     def not_finite(self, quantity: str, epoch: int) -> int:
         """Seeds in which a quantity of the learning curves is not finite after an epoch; errors as in `curve`."""
         return self._line["n"] - int(self._curve(quantity, epoch)["n"])
+
+    @property
+    def _log_limit(self) -> float:
+        return float(stats.t.ppf((1 + LEVEL) / 2, self._line["n"] - 1))
 
     @property
     def _reported_difference(self) -> float:
@@ -309,14 +339,15 @@ def to_markdown(answers: Iterable[tuple[Mapping[str, Any], pd.DataFrame, pd.Data
     return "\n\n".join([INTRODUCTION, *parts]) + "\n"
 
 
-def all_of(*findings: Finding) -> Finding:
-    """Yes if all are, no if one is not, otherwise not to be told (Kleene's three-valued logic)."""
-    return False if False in findings else None if None in findings else True
+def all_of(*findings: Finding | Iterable[Finding]) -> Finding:
+    """Yes if all are, no if one is not, otherwise, or without any, not to be told (Kleene's three-valued logic)."""
+    findings = _flat(findings)
+    return False if False in findings else None if None in findings or not findings else True
 
 
-def any_of(*findings: Finding) -> Finding:
-    """Yes if one is, no if none is, otherwise not to be told."""
-    return opposite(all_of(*map(opposite, findings)))
+def any_of(*findings: Finding | Iterable[Finding]) -> Finding:
+    """Yes if one is, no if none is, otherwise, or without any, not to be told."""
+    return opposite(all_of(map(opposite, _flat(findings))))
 
 
 def opposite(finding: Finding) -> Finding:
@@ -324,15 +355,20 @@ def opposite(finding: Finding) -> Finding:
     return None if finding is None else not finding
 
 
+def _flat(findings: Iterable[Finding | Iterable[Finding]]) -> list[Finding]:
+    return [one for part in findings for one in (part if isinstance(part, Iterable) else [part])]
+
+
 def _section(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> str:
     name, answer = study["name"], study["answer"]
     words = _vocabulary(study, table, curves)
     claims = []
     for number, claim in enumerate(answer["claims"]):
-        where = f"{name}: answer.claims.{number}"
+        where = f"{name}.yaml: answer.claims.{number}"
         verdict = _verdict(_finding(claim["holds"], words, f"{where}.holds"), study["n_seeds"])
-        claims.append(f"- {_inline(claim['claim'])} **{verdict}** {_render(claim['because'], words, f'{where}.because')}")
-    measured = _render(answer["measured"], words, f"{name}: answer.measured")
+        said, because = (_render(claim[part], words, f"{where}.{part}") for part in ("claim", "because"))
+        claims.append(f"- {said} **{verdict}** {because}")
+    measured = _render(answer["measured"], words, f"{name}.yaml: answer.measured")
     data, seeds = tables.escape(study["dataset_title"]), _seeds(study["n_seeds"])
     return "\n\n".join(
         [
@@ -405,6 +441,10 @@ def _interval(estimate: Estimate) -> str:
     return f"[{tables.DASH}]" if math.isnan(estimate.low) else f"[{', '.join(estimate.texts()[1:])}]"
 
 
+def _tenths(value: float) -> str:
+    return tables.DASH if math.isnan(value) else f"{value:.1f}"
+
+
 def _verdict(finding: Finding, n: int) -> str:
     return {True: "Holds.", False: "Does not hold.", None: f"Cannot be told with {_seeds(n)}."}[finding]
 
@@ -435,9 +475,10 @@ def _checked(finding: Any) -> Finding:
     return finding
 
 
+@cache
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    environment.filters |= {"say": _say, "listed": _listed}
+    environment.filters |= {"say": _say, "listed": _listed, "between": Estimate.between}
     return environment
 
 

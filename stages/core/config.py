@@ -2,8 +2,8 @@
 
 A *study* is one YAML file in conf/study/: Hydra defaults, what the document says, and its rows. A *row* is a label, the
 reported figure and a list of Hydra overrides. Composing a row gives its resolved configuration, `Row`: plain data,
-every value explicit, and only what can change the numbers. What is merely shown (labels, titles, reported figures) stays with
-the study, `Study`, so that a new title never trains anything.
+every value explicit, and only what can change the numbers. What is merely shown (labels, titles, reported figures)
+stays with the study, `Study`, so that a new title never trains anything.
 """
 
 from __future__ import annotations
@@ -24,12 +24,20 @@ from stages.core.schema import Params, Regularizers, ReportedRow, Row, Study, on
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
-OVERRIDE = re.compile(rf"(({'|'.join(PARTS)})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*")
+OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
+    rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
+)
 
 
 def load_params(path: Path) -> dict[str, Any]:
     """Read params.yaml: {"device": str, "studies": {study: {"dataset": str, "seeds": int}}}."""
     return validate(Params, read_yaml(path), str(path)).model_dump()
+
+
+def check_files(conf: Path) -> None:
+    """Refuse a file below `conf` that is not plain data: Hydra resolves some references before `compose` sees them."""
+    for file in sorted(conf.rglob("*.yaml")):
+        _refuse_code(read_yaml(file), str(file))
 
 
 def check_pipeline(path: Path, studies: Iterable[str]) -> None:
@@ -48,7 +56,7 @@ def compose(
     """Compose and check every row of a study.
 
     Args:
-        conf: the folder with Hydra's groups.
+        conf: the folder with Hydra's groups, which `check_files` found to be data.
         study: name of a file in conf/study/.
         params: what `load_params` gave.
         fingerprint: function from the row's composed mapping to the digest of the code that trains it.
@@ -59,8 +67,6 @@ def compose(
     Raises:
         UserError: one line that names file, row and key.
     """
-    for file in sorted(conf.rglob("*.yaml")):
-        _refuse_code(read_yaml(file), str(file))
     path = conf / "study" / f"{study}.yaml"
     _known("params.yaml: studies", study, conf / "study")
     _known(f"params.yaml: studies.{study}.dataset", params["studies"][study]["dataset"], conf / "dataset")
@@ -143,7 +149,6 @@ def _compose_row(
         "seeds": entry["seeds"],
         "device": params["device"],
         "dataset": _training_part_of_dataset(dataset),
-        "augmentation": None,
         "layers": model.get("layers"),
         "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
         **parts,

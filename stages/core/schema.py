@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stages.core.errors import UserError
@@ -286,7 +284,7 @@ class Headings(Schema):
 
 
 class Claim(Schema):
-    """Something that is said about a study, an expression that decides it, and the reason; see stages/core/answers.py."""
+    """Something said about a study, an expression that decides it, and the reason; see stages/core/answers.py."""
 
     claim: str
     holds: str
@@ -382,7 +380,7 @@ def validate(schema, data: dict[str, Any], where: str):
     """`data` as `schema`, a pydantic model.
 
     Raises:
-        UserError: the first thing that is wrong with it, in one line: `where`, the key, what is expected and what is given.
+        UserError: the first mistake in one line: `where`, the key, what is expected and what is given.
     """
     try:
         return schema.model_validate(data)

@@ -1,0 +1,226 @@
+"""Stage compose: what it writes changes when, and only when, something that counts changes."""
+
+import ast
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from test_config import DEMO, ROOT, edit, with_overrides, write_workspace
+
+from stages import compose
+from stages.core.errors import UserError
+from stages.core.schema import read_yaml
+
+IMAGES = """\
+  demo/plain:
+    label: no transforms
+    overrides: ["augmentation=null"]
+"""
+TRANSFORMS = "{rotation: 15.0, width_shift: 0.1, height_shift: 0.1, horizontal_flip: true}"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Compose's working directory: some groups, one study of two rows and the training code; composed once."""
+    write_workspace(tmp_path)
+    (tmp_path / "stages").mkdir()
+    shutil.copytree(ROOT / "stages/core", tmp_path / "stages/core", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path)
+    compose.main()
+    return tmp_path
+
+
+def written(folder="build"):
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+
+
+def changed():
+    """The files that composing anew adds, changes or removes."""
+    before = written()
+    compose.main()
+    after = written()
+    return sorted(Path(name).stem for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def test_files(workspace):
+    assert list(written()) == ["build/rows/demo/l2.yaml", "build/rows/demo/none.yaml", "build/studies/demo.yaml"]
+
+
+def test_composing_again_changes_nothing(workspace):
+    assert changed() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("label: some", "label: another"),
+        ("figure_title: A", "figure_title: The"),
+        ("reported: 0.9", "reported: 0.8"),
+        ("question: Why?", "question: Why 'ever'? 為什麼"),
+        ("loss: [2.0, 1.0], acc", "loss: [2.5, 1.0], acc"),
+    ],
+)
+def test_what_is_only_shown_changes_no_row(workspace, old, new):
+    edit(workspace / DEMO, old, new)
+    assert changed() == ["demo"]
+
+
+def test_dataset_title_and_addresses_change_no_row(workspace):
+    edit(workspace / "conf/dataset/digits.yaml", "title: ", "title: some ")
+    assert changed() == ["demo"]
+
+
+def test_one_coefficient_changes_one_row(workspace):
+    edit(workspace / DEMO, "kernel.l2=0.001", "kernel.l2=0.002")
+    assert changed() == ["demo", "l2"]  # demo: its digest of the row
+
+
+def test_what_rows_share_changes_all_rows(workspace):
+    edit(workspace / DEMO, "epochs: 10", "epochs: 11")
+    assert changed() == ["demo", "l2", "none"]
+
+
+def test_another_spelling_of_a_number_changes_nothing(workspace):
+    edit(workspace / DEMO, "kernel.l2=0.001", "kernel.l2=1e-3")
+    assert changed() == []
+
+
+def test_a_new_row_changes_no_other_and_a_removed_one_leaves_nothing(workspace):
+    edit(workspace / DEMO, "  demo/none:", "  demo/new: {label: new, overrides: [model.activation=tanh]}\n  demo/none:")
+    assert changed() == ["demo", "new"]
+    edit(workspace / DEMO, "  demo/new: {label: new, overrides: [model.activation=tanh]}\n", "")
+    assert changed() == ["demo", "new"]
+    assert list(written("build/rows")) == ["build/rows/demo/l2.yaml", "build/rows/demo/none.yaml"]
+
+
+def test_a_deselected_study_leaves_nothing(workspace):
+    text = (workspace / DEMO).read_text(encoding="utf-8").replace("demo/", "other/")
+    (workspace / "conf/study/other.yaml").write_text(text, encoding="utf-8")
+    edit(workspace / "dvc.yaml", "vars:\n", "vars:\n  - conf/study/other.yaml:rows\n")
+    edit(workspace / "params.yaml", "  demo: {dataset: digits, seeds: 2}", "  other: {dataset: digits, seeds: 2}")
+    compose.main()
+    assert list(written()) == ["build/rows/other/l2.yaml", "build/rows/other/none.yaml", "build/studies/other.yaml"]
+
+
+# --- the code that trains -------------------------------------------------------------------------------------------
+
+
+def test_comments_docstrings_and_layout_change_nothing(workspace):
+    for name in compose.TRAINING_CODE:
+        path = workspace / "stages/core" / name
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        assert ast.get_docstring(tree)
+        without = text.split('"""', 2)[2]
+        path.write_text(f'"""Another docstring."""\n# and a comment\n\n{without}\n\n', encoding="utf-8")
+        assert ast.dump(ast.parse(path.read_text(encoding="utf-8"))) != ast.dump(tree)
+    assert changed() == []
+
+
+@pytest.mark.parametrize("name", compose.TRAINING_CODE)
+def test_a_changed_operator_changes_every_row(workspace, name):
+    path = workspace / "stages/core" / name
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    operator = next(node for node in ast.walk(tree) if isinstance(node, ast.BinOp))
+    operator.op = ast.Mod() if not isinstance(operator.op, ast.Mod) else ast.Add()
+    path.write_text(ast.unparse(tree), encoding="utf-8")
+    assert changed() == ["demo", "l2", "none"]
+
+
+def test_code_that_does_not_train_changes_nothing(workspace):
+    for path in (workspace / "stages/core").glob("*.py"):
+        if path.name not in compose.TRAINING_CODE:
+            path.write_text(path.read_text(encoding="utf-8") + "\nANYTHING = 1\n", encoding="utf-8")
+    assert changed() == []
+
+
+@pytest.mark.parametrize("package", compose.TRAINING_PACKAGES)
+def test_another_version_of_a_package_changes_every_row(workspace, monkeypatch, package):
+    monkeypatch.setattr(compose, "version", lambda name: "0.0.1" if name == package else "9.9.9")
+    compose.main()
+    before = written("build/rows")
+    monkeypatch.setattr(compose, "version", lambda name: "9.9.9")
+    compose.main()
+    after = written("build/rows")
+    assert before.keys() == after.keys()
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_augmentation_counts_only_for_rows_that_augment(workspace):
+    """The demo study on images, with a row that augments nothing."""
+    for group, name in (("dataset", "cifar10_jpeg"), ("model", "cifar10_small")):
+        shutil.copy(ROOT / "conf" / group / f"{name}.yaml", workspace / "conf" / group)
+    edit(workspace / "params.yaml", "dataset: digits", "dataset: cifar10_jpeg")
+    edit(workspace / DEMO, "/model: mnist_comparison", "/model: cifar10_small")
+    edit(workspace / DEMO, "augmentation: null", f"augmentation: {TRANSFORMS}")
+    edit(workspace / DEMO, "  demo/none:", f"{IMAGES}  demo/none:")
+    compose.main()
+    path = workspace / "stages/core/augmentation.py"
+    edit(path, "theta * ranges.rotation", "theta + ranges.rotation")
+    assert changed() == ["demo", "l2", "none"]
+    path.write_text(path.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    assert changed() == []
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (DEMO, "kernel.l2=0.001", "kernel.l2=-1"),
+        ("conf/dataset/digits.yaml", "title: ", "titel: "),
+        ("params.yaml", "seeds: 2", "seeds: 0"),
+        ("dvc.yaml", "demo.yaml", "other.yaml"),
+    ],
+)
+def test_a_mistake_leaves_the_previous_build(workspace, file, old, new):
+    before = written()
+    edit(workspace / file, old, new)
+    with pytest.raises(UserError):
+        compose.main()
+    assert written() == before
+
+
+def test_a_mistake_in_the_last_study_writes_nothing_of_the_first(workspace):
+    text = (workspace / DEMO).read_text(encoding="utf-8").replace("demo/", "other/")
+    (workspace / "conf/study/other.yaml").write_text(text.replace("epochs: 10", "epochs: 0"), encoding="utf-8")
+    edit(workspace / DEMO, "epochs: 10", "epochs: 11")
+    edit(workspace / "dvc.yaml", "vars:\n", "vars:\n  - conf/study/other.yaml:rows\n")
+    edit(workspace / "params.yaml", "seeds: 2}", "seeds: 2}\n  other: {dataset: digits, seeds: 2}")
+    before = written()
+    with pytest.raises(UserError, match=r"conf/study/other.yaml: row l2: training.epochs"):
+        compose.main()
+    assert written() == before
+
+
+# --- what a study's file says ---------------------------------------------------------------------------------------
+
+
+def test_study_file(workspace):
+    study = read_yaml(Path("build/studies/demo.yaml"))
+    assert (study["name"], study["dataset"], study["n_seeds"]) == ("demo", "digits", 2)
+    assert study["higher_is_better"] is True
+    assert list(study["rows"]) == ["l2", "none"]
+    for name, row in study["rows"].items():
+        assert row["config_digest"] == hashlib.sha256(Path(f"build/rows/demo/{name}.yaml").read_bytes()).hexdigest()
+    assert study["rows"]["l2"]["regularizers"] == {"kernel": {"l2": 0.001}}
+    assert study["rows"]["none"]["reported"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("overrides", "regularizer", "context"),
+    [
+        (["model.activation=tanh"], "none", "model.activation=tanh"),
+        (["regularizer@bias=l1_l2"], "bias l1_l2", ""),
+        (["regularizer@kernel=l2", "regularizer@activity=l2", "optimizer=sgd"], "mixed", "optimizer=sgd"),
+        (["regularizer@kernel=l2", "kernel.l2=0.0"], "none", ""),
+    ],
+)
+def test_kind_of_regularization_and_context(workspace, overrides, regularizer, context):
+    with_overrides(workspace, *overrides)
+    compose.main()
+    row = read_yaml(Path("build/studies/demo.yaml"))["rows"]["l2"]
+    assert (row["regularizer"], row["context"], row["dropout"]) == (regularizer, context, 0.0)
