@@ -1,8 +1,9 @@
 """Keras' optimizers as pure functions: (weights, slots, gradients, step) -> (weights, slots).
 
 Keras keeps an optimizer's state in variables, which ties one compiled program to one model. Here the state is an
-argument, so that all seeds of a row share one program. The formulas are those of Keras 3 (keras/src/optimizers/{sgd,rmsprop,adam,
-adamw}.py), operation for operation; tests/test_sameness.py holds each against Keras' own `train_on_batch`.
+argument, so that all seeds of a row share one program. The formulas are those of Keras 3
+(keras/src/optimizers/{sgd,rmsprop,adam,adamw}.py), operation for operation;
+tests/test_sameness.py holds each against Keras' own `train_on_batch`.
 """
 
 from __future__ import annotations

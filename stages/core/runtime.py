@@ -69,7 +69,7 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries write to stderr while they load, which no setting silences, unless they fail."""
+    """Hold back what TensorFlow writes to stderr while it loads, which no setting silences, unless that fails."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -37,7 +37,7 @@ class Params(Schema):
     """All of params.yaml; `cifar10` is for dvc.yaml, which lists the data sets to fetch."""
 
     device: Literal["auto", "cpu", "gpu"]
-    cifar10: str
+    cifar10: str | None = None
     studies: Annotated[dict[str, Selection], Field(min_length=1)]
 
 

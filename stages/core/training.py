@@ -1,8 +1,9 @@
 """The training engine: Keras' layers, losses and regularizers, epochs compiled whole, seeds side by side.
 
-A program takes the whole state of a seed (weights, batch statistics, dropout seeds, optimizer slots, step) and the batch
-order of a chunk of epochs, and gives the state behind them: Python does nothing per step. On a CPU every seed runs the same
-program in a thread of its own; on a GPU one program carries all seeds along a leading axis (`tf.vectorized_map`).
+A program takes the whole state of a seed (weights, batch statistics, dropout seeds, optimizer slots, step) and the
+batch order of a chunk of epochs, and gives the state behind them: Python does nothing per step. On a CPU every seed
+runs the same program in a thread of its own; on a GPU one program carries all seeds along a leading axis
+(`tf.vectorized_map`).
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Engine:
         return State(weights, others, slots, tf.constant(0.0))
 
     def advance(self, progress: list[Progress]) -> None:
-        """Train the given seeds (as many as `lanes`) to the next chunk's end, and record what is to be recorded there."""
+        """Train the given seeds (as many as `lanes`) to the next chunk's end, and record what is due there."""
         epoch = progress[0].epoch
         following = next(e for e in self.recorded if e > epoch)
         count = min(self.chunk, following - epoch)
@@ -261,7 +262,7 @@ class Engine:
         return () if self.lanes == 1 else (self.lanes,)
 
     def _scaled(self, inputs):
-        """Inputs stay as the data set has them, images as bytes, and are scaled by the batch: a quarter of the memory."""
+        """Inputs stay as the data set has them, images as bytes, and are scaled by the batch: less memory."""
         inputs = tf.cast(inputs, tf.float32)
         return inputs if self.scale is None else inputs / self.scale
 
@@ -287,7 +288,7 @@ class Engine:
         return figures
 
     def _record(self, p: Progress, history: np.ndarray, monitored: dict[str, float] | None) -> None:
-        """`history`: (epochs, 3) means of data loss, penalty and metric; the last is recorded if `monitored` is given."""
+        """`history`: (epochs, 3) means of data loss, penalty and metric; the last is recorded with `monitored`."""
         finite = np.isfinite(history[:, :2].sum(1))
         if p.first_non_finite_epoch is None and not finite.all():
             p.first_non_finite_epoch = p.epoch - len(history) + 1 + int(np.argmin(finite))
