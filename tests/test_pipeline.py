@@ -92,7 +92,7 @@ def test_nothing_to_do_the_second_time_and_in_a_fresh_clone(workspace, tmp_path)
 
 
 def test_only_what_changed_runs_again(workspace):
-    edit(workspace / STUDY, r"kernel\.l2=0\.001", "kernel.l2=0.003")
+    edit(workspace / STUDY, r"kernel\.l2=0\.001", "kernel.l2=0.3")
     before = measured(workspace)
     assert trained(ran(workspace)) == ["kernel_l2_1e-3"]
     after = measured(workspace)
