@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from test_sameness import OPTIMIZERS
 
 from stages.commands import speed
 from stages.core import benchmark, scaling
@@ -24,16 +25,6 @@ LAYERS = [
 PENALTIES = {place: {"l1": 0.003, "l2": 0.02} for place in ("kernel", "bias", "activity")}
 DIGITS = {"name": "digits", "format": "digits", "shape": [8, 8], "classes": 10, "scale": 16.0, "files": []}
 IMAGES = {"name": "t", "format": "image_folder", "shape": [6, 6, 3], "classes": 4, "scale": 255.0, "files": []}
-OPTIMIZERS = {
-    "sgd": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.0},
-    "momentum": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
-    "rmsprop": {"name": "rmsprop", "learning_rate": 0.002, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-5},
-    "rmsprop_momentum": {"name": "rmsprop", "learning_rate": 0.002, "rho": 0.9, "momentum": 0.8, "epsilon": 1e-5},
-    "adam": {"name": "adam", "learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-5},
-    "adamw": {
-        "name": "adamw", "learning_rate": 0.002, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-5, "weight_decay": 0.05,
-    },
-}  # fmt: skip
 
 
 def samples(row):
