@@ -15,12 +15,14 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from stages.core.errors import UserError
 from stages.core.schema import Params, Regularizers, ReportedRow, Row, Study, one_line, read_yaml, validate
 
+HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
@@ -81,6 +83,9 @@ def compose(
             raise UserError(f"{path}: row {name}: reported_log: no log is called {one_line(row.reported_log)}")
     rows = {}
     with _hydra(conf):
+        # Hydra reads its primary configuration anew for every row; without the other rows that stays as short as it is.
+        head = {key: value for key, value in text.items() if key != "rows"}
+        ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
         for name, row in declared.rows.items():
             where = f"{path}: row {name}"
             rows[name] = _compose_row(where, study, name, row, params, fingerprint)
@@ -134,7 +139,7 @@ def _compose_row(
     for override in row.overrides:
         if not OVERRIDE.fullmatch(override):
             raise UserError(f"{where}: overrides: {one_line(override)}: must set a value of {', '.join(PARTS)}")
-    declared, values = _hydra_compose(where, f"study/{study}", [f"dataset={entry['dataset']}", *row.overrides])
+    declared, values = _hydra_compose(where, f"study/{HEAD}", [f"dataset={entry['dataset']}", *row.overrides])
     _refuse_code(declared, where)
     _refuse_unknown_keys(values, where)
     parts = {key: values[key] for key in PARTS if key in values}
