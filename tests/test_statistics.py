@@ -68,6 +68,34 @@ def test_no_interval_and_no_p_value_without_spread(values, baseline, n, mean):
     assert all(math.isnan(value) for value in everything(difference))
 
 
+def test_unpaired_difference_by_hand():
+    # variances 1 and 4, three values each: error sqrt(5/3), degrees of freedom (5/3)^2 / (1/18 + 16/18) = 50/17
+    difference = statistics.unpaired_difference([1.0, 2.0, 3.0], [4.0, 6.0, 8.0])
+    error = math.sqrt(5 / 3)
+    half = stats.t.ppf(0.975, 50 / 17) * error
+    assert difference.mean == -4.0
+    assert (difference.low, difference.high) == (pytest.approx(-4 - half), pytest.approx(-4 + half))
+    assert difference.p_value == pytest.approx(2 * stats.t.sf(4 / error, 50 / 17))
+    assert difference.p_value == pytest.approx(stats.ttest_ind([1, 2, 3], [4, 6, 8], equal_var=False).pvalue)
+
+
+def test_one_side_without_spread_leaves_the_other_sides():
+    # the only error is the second side's: 0.1 / sqrt(2) on 1 degree of freedom, t(0.975, 1) = 12.7062
+    difference = statistics.unpaired_difference([0.5, 0.5, NAN], [0.1, 0.1 + 0.1 * math.sqrt(2)])
+    half = 12.7062 * 0.1 / math.sqrt(2)
+    assert difference.high - difference.low == pytest.approx(2 * half, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "mean"),
+    [([0.9], [0.5, 0.7], 0.3), ([0.9, 0.9], [0.5, 0.5], 0.4), ([NAN], [0.5, 0.7], NAN), ([], [], NAN)],
+)
+def test_unpaired_without_spread_or_with_one_value(values, others, mean):
+    difference = statistics.unpaired_difference(values, others)
+    assert difference.mean == pytest.approx(mean, nan_ok=True)
+    assert all(math.isnan(value) for value in (difference.low, difference.high, difference.p_value))
+
+
 def test_holm_by_hand():
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 

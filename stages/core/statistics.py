@@ -1,4 +1,4 @@
-"""Statistics of seeds: means, paired differences, intervals, adjusted p-values, power, distance to a reported log.
+"""Statistics of seeds: means, differences, intervals, adjusted p-values, power, distance to a reported log.
 
 Every function takes and gives numpy arrays or plain numbers. A seed whose value is not finite does not count. What
 one seed, or seeds without any spread, cannot tell is NaN: there is no interval and no p-value then.
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 LEVEL = 0.95
 """Coverage of every interval."""
@@ -54,6 +55,19 @@ class PairedDifference:
     effect_size: float
 
 
+@dataclass(frozen=True)
+class UnpairedDifference:
+    """Mean of one sample minus mean of another, independent one, over their finite values.
+
+    `low` and `high` bound Welch's 95 % interval, `p_value` is the two-sided Welch test's.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+
+
 def describe(values: ArrayLike) -> Sample:
     """Mean, standard deviation and number of the finite `values`, any shape; the deviation of one value is NaN."""
     finite = _finite(values)
@@ -88,6 +102,27 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> PairedDifferenc
     return PairedDifference(
         sample.n, sample.mean, float(interval.low), float(interval.high), float(test.pvalue), sample.mean / sample.sd
     )
+
+
+def unpaired_difference(values: ArrayLike, others: ArrayLike) -> UnpairedDifference:
+    """Compare two samples that have no seed in common.
+
+    Args:
+        values: (n,).
+        others: (m,).
+
+    Returns:
+        The difference of the means with its interval and p-value for unequal variances (Welch 1947, Biometrika 34:28;
+        statsmodels' CompareMeans). With fewer than two values on a side, or if neither has a spread, all but the mean
+        are NaN.
+    """
+    values, others = _finite(values), _finite(others)
+    mean = describe(values).mean - describe(others).mean
+    if min(values.size, others.size) < 2 or not (_has_spread(values) or _has_spread(others)):
+        return UnpairedDifference(mean, np.nan, np.nan, np.nan)
+    means = CompareMeans(DescrStatsW(values), DescrStatsW(others))
+    low, high = means.tconfint_diff(alpha=1 - LEVEL, usevar="unequal")
+    return UnpairedDifference(mean, float(low), float(high), float(means.ttest_ind(usevar="unequal")[1]))
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
