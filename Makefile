@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro report speed scaling test lint clean
+.PHONY: help setup demo repro report review speed scaling test lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,10 @@ repro: setup ## Bring all results up to date
 report: setup ## Bring tables, figures and answers up to date and say where they are
 	dvc repro plot answers
 	@ls results/answers.md results/tables/*.md results/figures/*/*.svg
+
+BASE ?= main
+review: setup ## Say what this change does to the results, as Markdown (BASE=any Git revision)
+	@python -m stages.commands.review '$(BASE)'
 
 DEVICE ?= cpu
 speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS=, ROUNDS=, DEVICE=gpu)

@@ -60,6 +60,8 @@ class Record(_Part):
     row: str
     config: dict[str, Any]
     data: Data
+    versions: dict[str, str]
+    device: str
     seeds: Annotated[list[Seed], Field(min_length=1)]
 
     @property
