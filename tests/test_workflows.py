@@ -1,0 +1,186 @@
+"""GitHub workflows: least rights, pinned actions, nothing of a stranger where something can be written."""
+
+import json
+import re
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+FOLDER = Path(__file__).parent.parent / ".github/workflows"
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*")}
+WORKFLOWS = {name: yaml.safe_load(text) for name, text in TEXTS.items()}
+TRIGGER = True  # YAML 1.1 reads the key `on` as yes
+HARMLESS = {  # what an expression may put into a file: numbers, hashes and paths that GitHub makes
+    "github.event.pull_request.number",
+    "github.event.workflow_run.head_sha",
+    "github.event.workflow_run.id",
+    "github.token",
+    "runner.temp",
+}
+
+
+def steps(name):
+    return [step for job in WORKFLOWS[name]["jobs"].values() for step in job["steps"]]
+
+
+def actions(name):
+    return [step["uses"].partition("@")[0] for step in steps(name) if "uses" in step]
+
+
+def comment_script():
+    return next(step["with"]["script"] for step in steps("comment") if "script" in step.get("with", {}))
+
+
+def test_the_workflows_are_there():
+    assert set(WORKFLOWS) == {"tests", "review", "comment"}
+    assert WORKFLOWS["review"][TRIGGER] == "pull_request"
+    assert WORKFLOWS["comment"][TRIGGER] == {"workflow_run": {"workflows": ["review"], "types": ["completed"]}}
+    assert WORKFLOWS["review"]["name"] == "review"
+
+
+def test_rights_are_the_least():
+    rights = {name: workflow["permissions"] for name, workflow in WORKFLOWS.items()}
+    assert rights == {"tests": {"contents": "read"}, "review": {"contents": "read"}, "comment": {}}
+    of_jobs = {name: [job.get("permissions") for job in flow["jobs"].values()] for name, flow in WORKFLOWS.items()}
+    assert of_jobs == {
+        "tests": [None],
+        "review": [None],
+        "comment": [{"actions": "read", "pull-requests": "write"}],
+    }
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_actions_are_pinned_by_commit_and_say_their_version(name):
+    used = re.findall(r"uses: *(.*)", TEXTS[name])
+    assert used
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+
+
+def test_one_version_of_each_action():
+    pins = {tuple(pin.split("@")) for text in TEXTS.values() for pin in re.findall(r"uses: *(\S+)", text)}
+    assert len(pins) == len(dict(pins))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_secret_and_no_dangerous_trigger(name):
+    assert "secrets" not in TEXTS[name]
+    assert "pull_request_target" not in TEXTS[name]
+    assert ("github.token" in TEXTS[name]) == (name == "comment")
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_checkout_keeps_no_token(name):
+    for step in steps(name):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+            assert "ref" not in step["with"] and "repository" not in step["with"]
+
+
+def test_what_may_write_runs_nothing_of_the_pull_request():
+    assert actions("comment") == ["actions/download-artifact", "actions/github-script"]
+    assert all("run" not in step for step in steps("comment"))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_text_of_a_stranger_becomes_code(name):
+    for step in steps(name):
+        assert "${{" not in step.get("run", "") + step.get("with", {}).get("script", "")
+    assert set(re.findall(r"\$\{\{ *(.*?) *\}\}", TEXTS[name])) <= HARMLESS
+
+
+def test_the_comment_takes_what_the_review_leaves():
+    left = next(step["with"] for step in steps("review") if "upload-artifact" in step.get("uses", ""))
+    taken = next(step["with"] for step in steps("comment") if "download-artifact" in step.get("uses", ""))
+    assert left["name"] == taken["name"]
+    run = next(step["run"] for step in steps("review") if "make --silent review" in step.get("run", ""))
+    assert set(re.findall(r'> "\$FOLDER/([\w.]+)"', run)) == set(re.findall(r"review/([\w.]+)'", comment_script()))
+
+
+# --- the script, in Node, against a GitHub that only notes what it is asked
+
+GITHUB = """
+const given = JSON.parse(require('fs').readFileSync(0, 'utf8'))
+const calls = []
+const note = (name) => async (what) => { calls.push([name, what]) }
+const issues = { listComments: {}, updateComment: note('update'), createComment: note('create') }
+const pulls = { get: async ({ pull_number }) => ({ data: { ...given.pull, number: pull_number } }) }
+const github = { rest: { issues, pulls }, paginate: async () => given.comments }
+const context = { repo: { owner: 'o', repo: 'r' }, payload: { workflow_run: given.run } }
+const core = { warning: (text) => calls.push(['warning', text]) }
+const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor
+new AsyncFunction('github', 'context', 'core', 'require', given.script)(github, context, core, require)
+  .then(() => console.log(JSON.stringify(calls)), (error) => console.log(JSON.stringify([['error', error.message]])))
+"""
+HEAD = {"sha": "a" * 40, "repo": {"full_name": "fork/r"}}
+MARKER = "<!-- regbench review -->"
+
+
+@pytest.fixture
+def comment(tmp_path):
+    def run(*, number="7\n", text="## Results\n", head=HEAD, comments=()):
+        folder = tmp_path / "review"
+        folder.mkdir()
+        (folder / "number").write_text(number, encoding="utf-8")
+        (folder / "review.md").write_text(text, encoding="utf-8")
+        given = {
+            "script": comment_script(),
+            "run": {"head_sha": "a" * 40, "head_repository": {"full_name": "fork/r"}},
+            "pull": {"head": head},
+            "comments": list(comments),
+        }
+        node = str(files("playwright") / "driver/node")
+        command = [node, "-e", GITHUB]
+        done = subprocess.run(
+            command, input=json.dumps(given), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        )
+        return json.loads(done.stdout)
+
+    return run
+
+
+def by(login, body, number):
+    return {"user": {"login": login}, "body": body, "id": number}
+
+
+def test_the_first_review_makes_a_comment(comment):
+    [[name, what]] = comment()
+    assert (name, what["issue_number"]) == ("create", 7)
+    assert what["body"].startswith(f"{MARKER}\n## Results\n")
+
+
+def test_the_next_review_updates_it_and_nobody_elses(comment):
+    comments = [
+        by("stranger", f"{MARKER} mine", 1),
+        by("github-actions[bot]", "another text", 2),
+        by("github-actions[bot]", f"{MARKER}\nold", 3),
+    ]
+    [[name, what]] = comment(comments=comments)
+    assert (name, what["comment_id"]) == ("update", 3)
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD | {"sha": "b" * 40}, HEAD | {"repo": {"full_name": "o/r"}}, HEAD | {"repo": None}]
+)
+def test_a_pull_request_of_another_commit_gets_no_comment(comment, head):
+    [[name, _]] = comment(head=head)
+    assert name == "warning"
+
+
+@pytest.mark.parametrize("number", ["", "0", "-1", "7; rm", "7e3", "../7", "1" * 30, "7\n8"])
+def test_what_is_no_number_is_refused(comment, number):
+    [[name, message]] = comment(number=number)
+    assert name == "error" and "review/number" in message
+
+
+def test_a_text_that_is_too_long_is_refused(comment):
+    [[name, message]] = comment(text="x" * 60_001)
+    assert name == "error" and "review/review.md" in message
+
+
+def test_a_text_notifies_nobody(comment):
+    [[_, what]] = comment(text="@someone")
+    assert "@someone" not in what["body"] and "@\u200bsomeone" in what["body"]
