@@ -196,7 +196,7 @@ def test_comparison_names_what_differs_and_what_is_out_of_reach():
 COLLAPSE = {
     "without": "Without L2 the net learns",
     "with": "With l2(0.0001) and",
-    "dropout": "The published answer",
+    "dropout": "The published answer: a dropout",
     "twice": "A hypothesis of this study",
     "raw": "Another hypothesis",
 }
@@ -221,6 +221,14 @@ def test_collapse_is_settled_by_who_learns(stuck, holding):
     assert verdicts == {name: "Holds." if name in holding else "Does not hold." for name in COLLAPSE}
     assert f"{len(stuck)} do not learn" in text
     assert ("not seen with inputs divided by 255 once" in text) == ("with" not in holding)
+
+
+@pytest.mark.parametrize("stuck", [(), ("l2_1e-4",), ("l2_1e-2",), ("l2_1e-4", "l2_1e-2")])
+def test_collapse_says_whether_less_dropout_helps_on_inputs_divided_twice(stuck):
+    rows = [f"{row}_twice_dropout_0" for row in stuck]
+    text = text_of(a_study("mnist_collapse"), diagnosis=dict.fromkeys(rows, "not learning"))
+    for row, beginning in (("l2_1e-4", "The published answer on inputs"), ("l2_1e-2", '... and next to "l2"')):
+        assert verdict(text, beginning) == ("Does not hold." if row in stuck else "Holds.")
 
 
 def test_collapse_ranks_by_the_distance_to_the_log():
