@@ -325,6 +325,47 @@ class Row:
         return f"{value:.4f}" if self._study["metric"].endswith("accuracy") else f"{value:g}"
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A claim, whether it holds, and the figures that decide it; the texts are Markdown on one line."""
+
+    said: str
+    holds: Finding
+    because: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was measured, Markdown on one line, and the claims."""
+
+    measured: str
+    claims: list[Claim]
+
+
+def answer(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> Answer:
+    """The answer of a study whose presentation has one.
+
+    Raises:
+        UserError: a template is wrong; it names study and place.
+    """
+    templates, words = study["answer"], _vocabulary(study, table, curves)
+    claims = []
+    for number, claim in enumerate(templates["claims"]):
+        where = f"{study['name']}.yaml: answer.claims.{number}"
+        holds = _finding(claim["holds"], words, f"{where}.holds")
+        said, because = (_render(claim[part], words, f"{where}.{part}") for part in ("claim", "because"))
+        claims.append(Claim(said, holds, because))
+    return Answer(_render(templates["measured"], words, f"{study['name']}.yaml: answer.measured"), claims)
+
+
+def rows_of(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Row]:
+    """The study's rows by their names, in its order."""
+    lines = {line["row"]: line for line in table.to_dict("records")}
+    baseline = lines[study["baseline"]]
+    by_row = dict(list(curves.groupby("row")))
+    return {key: Row(key, study, line, baseline, by_row[key]) for key, line in lines.items()}
+
+
 def to_markdown(answers: Iterable[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]]) -> str:
     """The whole document.
 
@@ -360,22 +401,15 @@ def _flat(findings: Iterable[Finding | Iterable[Finding]]) -> list[Finding]:
 
 
 def _section(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> str:
-    name, answer = study["name"], study["answer"]
-    words = _vocabulary(study, table, curves)
-    claims = []
-    for number, claim in enumerate(answer["claims"]):
-        where = f"{name}.yaml: answer.claims.{number}"
-        verdict = _verdict(_finding(claim["holds"], words, f"{where}.holds"), study["n_seeds"])
-        said, because = (_render(claim[part], words, f"{where}.{part}") for part in ("claim", "because"))
-        claims.append(f"- {said} **{verdict}** {because}")
-    measured = _render(answer["measured"], words, f"{name}.yaml: answer.measured")
+    name, found = study["name"], answer(study, table, curves)
     data, seeds = tables.escape(study["dataset_title"]), _seeds(study["n_seeds"])
+    claims = [f"- {claim.said} **{_verdict(claim.holds, study['n_seeds'])}** {claim.because}" for claim in found.claims]
     return "\n\n".join(
         [
             f"## {tables.escape(study['title'])}",
             f"**Question.** {tables.escape(study['question'])}",
             f"**The page claims.** {tables.escape(study['claim'])} *({tables.escape(study['source'])})*",
-            f"**Measured** ([table](tables/{name}.md), {data}, {seeds} a row). {measured}",
+            f"**Measured** ([table](tables/{name}.md), {data}, {seeds} a row). {found.measured}",
             "**Does it hold?**",
             "\n".join(claims),
         ]
@@ -383,10 +417,7 @@ def _section(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame
 
 
 def _vocabulary(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
-    lines = {line["row"]: line for line in table.to_dict("records")}
-    reference = lines[study["baseline"]]
-    by_row = dict(list(curves.groupby("row")))
-    rows = {key: Row(key, study, line, reference, by_row[key]) for key, line in lines.items()}
+    rows = rows_of(study, table, curves)
     baseline = rows[study["baseline"]]
     others = [row for row in rows.values() if row is not baseline]
 
