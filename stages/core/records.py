@@ -54,7 +54,7 @@ class Seed(_Part):
 
 
 class Record(_Part):
-    """A run record as far as tables need it."""
+    """A run record as far as tables and the report need it."""
 
     study: str
     row: str
@@ -62,6 +62,7 @@ class Record(_Part):
     data: Data
     versions: dict[str, str]
     device: str
+    parameters: Count
     seeds: Annotated[list[Seed], Field(min_length=1)]
 
     @property
