@@ -27,9 +27,9 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 repro: setup ## Bring all results up to date
 	dvc repro
 
-report: setup ## Bring tables, figures and answers up to date and say where they are
-	dvc repro plot answers
-	@ls results/answers.md results/tables/*.md results/figures/*/*.svg
+report: setup ## Write results/report.html, one page with everything, to open in a browser
+	dvc repro report answers
+	@echo "file://$(CURDIR)/results/report.html"
 
 BASE ?= main
 review: setup ## Say what this change does to the results, as Markdown (BASE=any Git revision)

@@ -25,6 +25,7 @@ MAY_IMPORT = {  # the modules of stages/core that may, by what they import
     "tensorflow keras": TRAINS | {"baseline_keras"},
     "jax": {"baseline_jax"},
     "hydra": {"config"},
+    "great_tables": {"report_tables"},
     "pooch requests urllib urllib3 socket http ftplib ssl": {"download"},
 }
 CANNOT_CHANGE_A_FILE = {  # what a stage imports and need not depend on
@@ -103,8 +104,8 @@ def test_the_core_has_no_circular_imports():
         assert name not in reached(path)
 
 
-@pytest.mark.parametrize("stage", ["aggregate", "plot"])
-def test_tables_and_figures_need_no_tensorflow(stage):
+@pytest.mark.parametrize("stage", ["aggregate", "plot", "answers", "report"])
+def test_tables_figures_and_pages_need_no_tensorflow(stage):
     for name in reached(STAGES[stage]):
         assert not packages(CORE[name]) & {"tensorflow", "keras"}, name
 

@@ -1,0 +1,67 @@
+"""Stage report: build/studies/, results/ -> results/report.html, one page that needs no other file and no network.
+
+It shows the studies that params.yaml selects, in its order; one without results is shown without them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.core import records, report, tables
+from stages.core.errors import UserError, run
+from stages.core.files import write_atomically
+from stages.core.schema import read_yaml
+
+STUDIES, RESULTS, TEMPLATES = Path("build/studies"), Path("results"), Path(__file__).parent / "templates"
+REPORT = RESULTS / "report.html"
+
+
+def main() -> None:
+    results = [read(name) for name in read_yaml(Path("params.yaml"))["studies"]]
+    overview = pd.DataFrame([report.overview_line(of_study) for of_study in results if of_study.table is not None])
+    templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir())}
+    write_atomically(REPORT, report.to_html(results, overview, read_figures("overview"), templates))
+    print(REPORT)
+
+
+def read(name: str) -> report.Results:
+    """All that the pipeline has of a study."""
+    path = STUDIES / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
+    study = read_yaml(path)
+    table_path, curves_path = (RESULTS / "tables" / f"{name}{ending}.csv" for ending in ("", "_curves"))
+    has_tables = table_path.is_file() and curves_path.is_file()
+    results = report.Results(
+        study=study,
+        table=tables.read_table(table_path.read_text(encoding="utf-8"), str(table_path)) if has_tables else None,
+        curves=tables.read_curves(curves_path.read_text(encoding="utf-8"), str(curves_path)) if has_tables else None,
+        records=read_records(study),
+        sheet=read_sheet(study["dataset"]),
+        figures=read_figures(name),
+    )
+    for frame, file in ((results.table, table_path), (results.curves, curves_path)):
+        if frame is not None and list(frame["row"].unique()) != list(study["rows"]):
+            raise UserError(f"{file}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
+    return results
+
+
+def read_records(study: dict[str, Any]) -> dict[str, records.Record]:
+    """By row, those that are there."""
+    paths = {row: RESULTS / "runs" / study["name"] / f"{row}.json" for row in study["rows"]}
+    return {row: records.parse(path.read_bytes(), str(path)) for row, path in paths.items() if path.is_file()}
+
+
+def read_sheet(dataset: str) -> dict[str, Any] | None:
+    path = RESULTS / "datasets" / f"{dataset}.json"
+    return records.load_json(path.read_bytes(), str(path)) if path.is_file() else None
+
+
+def read_figures(name: str) -> dict[str, bytes]:
+    """The SVG files of a folder by their names."""
+    return {path.stem: path.read_bytes() for path in sorted((RESULTS / "figures" / name).glob("*.svg"))}
+
+
+if __name__ == "__main__":
+    run(main)
