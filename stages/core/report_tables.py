@@ -180,7 +180,7 @@ def _reproduced(line: Mapping[str, Any], row: Row) -> Markup:
 
 
 def _percent(share: Estimate) -> Markup:
-    return _cell(share.mean, share.percent)
+    return _cell(share.mean, "< 0.01 %" if 0 < share.mean < 1e-4 else share.percent)
 
 
 def _diagnosis(line: Mapping[str, Any]) -> Markup:
