@@ -71,12 +71,12 @@ def to_html(
         overview=None if overview.empty else report_tables.overview(overview, titles),
         figures=report_figures.images(figures, "Over several studies."),
         reading=_reading(),
-        script=_Inline(templates[SCRIPT]),
-        style=_Inline(templates[STYLE]),
+        script=_Embedded(templates[SCRIPT]),
+        style=_Embedded(templates[STYLE]),
     )
 
 
-class _Inline:
+class _Embedded:
     """A script or a style sheet inside the page, and the source by which a Content-Security-Policy knows it."""
 
     def __init__(self, text: str):
