@@ -14,6 +14,12 @@ from omegaconf import OmegaConf
 from stages import plot
 from stages.core import figures, tables
 from stages.core.errors import UserError
+from stages.core.figure_coefficients import coefficients
+from stages.core.figure_curves import learning_curves
+from stages.core.figure_differences import BELOW, differences
+from stages.core.figure_log import LOG_COLUMNS, reported_log
+from stages.core.figure_penalty import penalty_shares
+from stages.core.figure_style import DIVERGED, INK, STYLES, style_of
 
 NAN = math.nan
 ROWS = {
@@ -137,14 +143,14 @@ def svgs(study, table, curves):
 
 def test_reported_differences_stand_at_the_documents_own_differences():
     study, table, _ = a_study()
-    left, _ = figures.differences(study, table).axes
-    at = {round(y - figures.BELOW): x for x, y in marks(left, "reported")}
+    left, _ = differences(study, table).axes
+    at = {round(y - BELOW): x for x, y in marks(left, "reported")}
     assert at == pytest.approx({0: 0.0, 1: 0.969 - 0.977, 2: 0.9785 - 0.977, 4: 0.098 - 0.977})
 
 
 def test_differences_and_intervals_stand_at_the_tables_figures():
     study, table, _ = a_study()
-    left, right = figures.differences(study, table).axes
+    left, right = differences(study, table).axes
     assert marks(left, "none") == [(0, 0)]
     assert marks(left, "l2_1e-3") == [(pytest.approx(0.9701 - 0.9772), 1)]
     assert marks(right, "l2_1e-3") == [(pytest.approx(0.9701), 1)]
@@ -154,24 +160,24 @@ def test_differences_and_intervals_stand_at_the_tables_figures():
 
 def test_a_reported_figure_outside_the_prediction_interval_is_filled():
     study, table, _ = a_study({**ROWS, "bias": ("b", "bias l2", {"bias": {"l2": 1e-4}}, 0.9, 0.9773)})
-    _, right = figures.differences(study, table).axes
+    _, right = differences(study, table).axes
     lines = [line for line in right.lines if line.get_label() == "reported"]
-    faces = {round(y - figures.BELOW): line.get_markerfacecolor() for line in lines for _, y in line.get_xydata()}
-    assert {row: faces[row] for row in (0, 1, 2, 3)} == {0: "white", 1: "white", 2: "white", 3: figures.INK}
+    faces = {round(y - BELOW): line.get_markerfacecolor() for line in lines for _, y in line.get_xydata()}
+    assert {row: faces[row] for row in (0, 1, 2, 3)} == {0: "white", 1: "white", 2: "white", 3: INK}
 
 
 def test_only_what_is_more_than_noise_is_filled():
     study, table, _ = a_study()
     table.loc[1, "p_holm"] = 0.5
-    left, _ = figures.differences(study, table).axes
+    left, _ = differences(study, table).axes
     faces = {line.get_label(): line.get_markerfacecolor() for line in left.lines}
     assert faces["l2_1e-3"] == "white"
-    assert faces["l2_1e-4"] == figures.style_of("kernel l2").colour
+    assert faces["l2_1e-4"] == style_of("kernel l2").colour
 
 
 def test_rows_keep_the_documents_order():
     study, table, _ = a_study()
-    left, _ = figures.differences(study, table).axes
+    left, _ = differences(study, table).axes
     assert [label.get_text().replace("\u00a0", " ") for label in left.get_yticklabels()] == list(table["label"])
     assert left.get_ylim()[0] > left.get_ylim()[1]
 
@@ -180,15 +186,15 @@ def test_rows_keep_the_documents_order():
 def test_diverged_rows_are_shown_as_such(rows):
     study, table, curves = a_study(rows)
     lost = table["mean"].isna().sum()
-    assert texts(figures.differences(study, table)).count(figures.DIVERGED) == 2 * lost
-    assert texts(figures.learning_curves(study, table, curves)).count(figures.DIVERGED) == 2 * lost
+    assert texts(differences(study, table)).count(DIVERGED) == 2 * lost
+    assert texts(learning_curves(study, table, curves)).count(DIVERGED) == 2 * lost
 
 
 def test_a_finite_row_without_a_finite_baseline_is_not_called_diverged():
     study, table, _ = a_study({"base": ("base", "none", {}, None, NAN), "row": ("row", "none", {}, None, 0.9)})
     table.loc[1, ["difference", "difference_low", "difference_high", "p_holm"]] = NAN
-    shown = texts(figures.differences(study, table))
-    assert shown.count(figures.DIVERGED) == 2
+    shown = texts(differences(study, table))
+    assert shown.count(DIVERGED) == 2
     assert "no finite pair" in shown
 
 
@@ -197,14 +203,14 @@ def test_curves_say_where_and_in_how_many_seeds_they_diverge():
     accuracy = (curves["row"] == "bias") & (curves["quantity"] == "accuracy")
     curves.loc[accuracy & (curves["epoch"] >= 2), "mean"] = NAN
     curves.loc[(curves["row"] == "l2_1e-3") & (curves["quantity"] == "loss"), "n"] = 7
-    shown = texts(figures.learning_curves(study, table, curves))
-    assert f"{figures.DIVERGED} at epoch 2" in shown
-    assert f"{figures.DIVERGED} in 3 of 10 seeds" in shown
+    shown = texts(learning_curves(study, table, curves))
+    assert f"{DIVERGED} at epoch 2" in shown
+    assert f"{DIVERGED} in 3 of 10 seeds" in shown
 
 
 def test_every_panel_has_the_baseline_behind_and_all_share_one_scale():
     study, table, curves = a_study()
-    panels = figures.learning_curves(study, table, curves).axes
+    panels = learning_curves(study, table, curves).axes
     assert len(panels) == 2 * len(table)
     for upper in panels[::2]:
         assert marks(upper, "baseline") == [(epoch, 0.9772) for epoch in (1, 2, 3)]
@@ -213,31 +219,31 @@ def test_every_panel_has_the_baseline_behind_and_all_share_one_scale():
 
 def test_penalty_shows_the_rows_that_have_one():
     study, table, curves = a_study()
-    axes = figures.penalty_shares(study, table, curves).axes[0]
+    axes = penalty_shares(study, table, curves).axes[0]
     for row in ("l2_1e-3", "l2_1e-4", "bias"):
         assert marks(axes, row) == [(1, 0.3), (2, 0.3), (3, 0.3)]
     assert not marks(axes, "none")
     plain = a_study({"none": ROWS["none"]})
-    assert figures.penalty_shares(*plain) is None
+    assert penalty_shares(*plain) is None
 
 
 def test_coefficients_stand_on_a_log_axis_with_the_documents_figures():
     study, table, _ = a_study()
-    axes = figures.coefficients(study, table).axes[0]
+    axes = coefficients(study, table).axes[0]
     assert axes.get_xscale() == "log"
     reported = dict(marks(axes, "reported"))
     assert {x: y for x, y in reported.items() if x > 5e-5} == pytest.approx({1e-4: 0.9785, 1e-3: 0.969})
-    assert figures.coefficients(*a_study({key: ROWS[key] for key in ("none", "bias", "l2_1e-3")})[:2]) is None
+    assert coefficients(*a_study({key: ROWS[key] for key in ("none", "bias", "l2_1e-3")})[:2]) is None
 
 
 def test_coefficients_in_different_contexts_are_not_joined():
     rows = {f"r{i}": ("row", "kernel l2", {"kernel": {"l2": c}}, None, 0.9) for i, c in enumerate([1e-3, 1e-4] * 2)}
     study, table, _ = a_study(rows)
-    measured = figures.coefficients(study, table).axes[0].containers
+    measured = coefficients(study, table).axes[0].containers
     assert [container.lines[0].get_linestyle() for container in measured] == ["None"]
     for key in ("r2", "r3"):
         study["rows"][key]["context"] = "activation linear"
-    measured = figures.coefficients(study, table).axes[0].containers
+    measured = coefficients(study, table).axes[0].containers
     assert len(measured) == 2
     assert all(container.lines[0].get_linestyle() != "None" for container in measured)
     assert len({container.lines[0].get_color() for container in measured}) == 1
@@ -248,14 +254,14 @@ def test_the_reported_log_is_laid_over_every_row_that_names_it():
     for row in ("l2_1e-3", "l2_1e-4"):
         study["rows"][row]["reported_log"] = "page"
     table.loc[1:2, "log_distance"] = [9.0, 2.5]
-    figure = figures.reported_log(study, table, curves)
-    assert len(figure.axes) == 2 * len(figures.LOG_COLUMNS)
+    figure = reported_log(study, table, curves)
+    assert len(figure.axes) == 2 * len(LOG_COLUMNS)
     for position, axes in enumerate(figure.axes):
-        assert marks(axes, "reported") == list(zip(LOG["epochs"], LOG[figures.LOG_COLUMNS[position // 2]], strict=True))
+        assert marks(axes, "reported") == list(zip(LOG["epochs"], LOG[LOG_COLUMNS[position // 2]], strict=True))
         assert [x for x, _ in marks(axes, "measured")] == [1, 2]
     (closest,) = [text for text in texts(figure) if "closest" in text]
     assert "0.0001" in closest and "2.5" in closest
-    assert figures.reported_log(*a_study()) is None
+    assert reported_log(*a_study()) is None
 
 
 def test_colours_are_the_same_in_every_study_and_tell_the_kinds_apart():
@@ -263,15 +269,15 @@ def test_colours_are_the_same_in_every_study_and_tell_the_kinds_apart():
     other = a_study({"x": ("x", "kernel l2", {}, None, 0.5), "y": ("y", "none", {}, None, 0.6)})
     colours = []
     for study, table, _ in (one, other):
-        left, _ = figures.differences(study, table).axes
+        left, _ = differences(study, table).axes
         kinds = {row: entry["regularizer"] for row, entry in study["rows"].items()}
         colours.append({kinds[line.get_label()]: line.get_color() for line in left.lines if line.get_label() in kinds})
-    assert colours[0]["kernel l2"] == colours[1]["kernel l2"] == figures.STYLES["kernel l2"].colour
+    assert colours[0]["kernel l2"] == colours[1]["kernel l2"] == STYLES["kernel l2"].colour
     assert colours[0]["none"] == colours[1]["none"]
-    for looks in zip(*figures.STYLES.values(), strict=True):
-        assert len(set(map(str, looks))) == len(figures.STYLES)
-    assert "D" not in {style.marker for style in figures.STYLES.values()}
-    assert figures.style_of("kernel l2 + something new") == figures.STYLES["mixed"]
+    for looks in zip(*STYLES.values(), strict=True):
+        assert len(set(map(str, looks))) == len(STYLES)
+    assert "D" not in {style.marker for style in STYLES.values()}
+    assert style_of("kernel l2 + something new") == STYLES["mixed"]
 
 
 def test_the_same_table_gives_the_same_bytes_whatever_matplotlibrc_says():
@@ -309,7 +315,7 @@ def test_zero_variance_and_absurd_values_can_be_drawn():
 
 def test_differences_from_noise_to_collapse_are_readable_on_one_axis():
     study, table, _ = a_study({**ROWS, "collapsed": ("collapsed", "none", {}, None, 0.1)})
-    left, right = figures.differences(study, table).axes
+    left, right = differences(study, table).axes
     assert left.get_xscale() == "symlog" and "log scale beyond" in left.get_xlabel()
     low, high = left.get_xlim()
     assert low < 0.1 - 0.9772 and high > 0.0016
