@@ -1,4 +1,4 @@
-"""Stage aggregate: a study's run records -> results/tables/<study>.csv, _curves.csv, .md, results/metrics/<study>.json.
+"""Stage aggregate: a study's run records -> results/tables/<study>.csv, .md, _curves.csv, _seeds.csv, _weights.csv.
 
     python -m stages.aggregate <study> [--check]
 
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from stages.core import records, tables
+from stages.core.checked_csv import first_difference, to_csv
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
 from stages.core.schema import read_yaml, validate
+from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 BUILD, RESULTS = Path("build"), Path("results")
 
@@ -40,16 +42,19 @@ def aggregate(name: str) -> dict[Path, str]:
     study = read_yaml(path)
     summaries = read_summaries(study)
     curves = tables.curves_table(study, summaries)
-    table = tables.comparison_table(study, summaries, curves)
+    frames = {
+        f"{name}.csv": (tables.comparison_table(study, summaries, curves), TABLE),
+        f"{name}_curves.csv": (curves, CURVES),
+        f"{name}_seeds.csv": (tables.seeds_table(study, summaries), SEEDS),
+        f"{name}_weights.csv": (tables.weights_table(study, summaries), WEIGHTS),
+    }
     folder = RESULTS / "tables"
-    table_path, curves_path = folder / f"{name}.csv", folder / f"{name}_curves.csv"
-    table_text = tables.to_csv(table, tables.TABLE, str(table_path))
-    curves_text = tables.to_csv(curves, tables.CURVES, str(curves_path))
+    texts = {folder / file: to_csv(frame, schema, str(folder / file)) for file, (frame, schema) in frames.items()}
     # Whatever is said elsewhere is said of the CSV's digits, so that no two files round one number differently.
-    table, curves = tables.read_table(table_text, str(table_path)), tables.read_curves(curves_text, str(curves_path))
+    table = tables.read_table(texts[folder / f"{name}.csv"])
+    curves = tables.read_curves(texts[folder / f"{name}_curves.csv"])
     return {
-        table_path: table_text,
-        curves_path: curves_text,
+        **texts,
         folder / f"{name}.md": tables.to_markdown(study, table, curves),
         RESULTS / "metrics" / f"{name}.json": tables.to_metrics(table),
     }
@@ -79,7 +84,7 @@ def check(path: Path, text: str, study: str) -> None:
     """Refuse a file that is not what the records give."""
     if not path.is_file():
         raise UserError(f"{path}: is missing; run `python -m stages.aggregate {study}`")
-    line = tables.first_difference(path.read_text(encoding="utf-8"), text)
+    line = first_difference(path.read_text(encoding="utf-8"), text)
     if line is not None:
         raise UserError(f"{path}: line {line} is not what the records give; run `python -m stages.aggregate {study}`")
 

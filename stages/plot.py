@@ -7,14 +7,19 @@ The folder is this stage's own: what it did not draw this time is removed.
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import pandera.pandas as pa
 from omegaconf import OmegaConf
 
-from stages.core import figures, tables
+from stages.core import checked_csv, figures
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
+from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 STUDIES, TABLES, FIGURES = Path("build/studies"), Path("results/tables"), Path("results/figures")
+SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
 
 
 def main() -> None:
@@ -22,12 +27,8 @@ def main() -> None:
         raise UserError("usage: python -m stages.plot <study>")
     name = sys.argv[1]
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
-    table_file, curves_file = TABLES / f"{name}.csv", TABLES / f"{name}_curves.csv"
-    table = tables.read_table(_read(table_file, f"aggregate@{name}"), str(table_file))
-    curves = tables.read_curves(_read(curves_file, f"aggregate@{name}"), str(curves_file))
-    if list(table["row"]) != list(study["rows"]):
-        raise UserError(f"{table_file}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
-    drawn = {f"{figure}.svg": figures.to_svg(drawing) for figure, drawing in figures.draw(study, table, curves).items()}
+    frames = [_read_table(study, ending, schema) for ending, schema in SCHEMAS.items()]
+    drawn = {f"{figure}.svg": figures.to_svg(drawing) for figure, drawing in figures.draw(study, *frames).items()}
     folder = FIGURES / name
     for file, svg in drawn.items():
         write_atomically(folder / file, svg)
@@ -35,6 +36,16 @@ def main() -> None:
     for file in folder.iterdir():
         if file.name not in drawn:
             file.unlink()
+
+
+def _read_table(study: dict[str, Any], ending: str, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """A table of the study, all of its rows in their order."""
+    name = study["name"]
+    path = TABLES / f"{name}{ending}.csv"
+    frame = checked_csv.read(_read(path, f"aggregate@{name}"), schema, str(path))
+    if list(frame["row"].unique()) != list(study["rows"]):
+        raise UserError(f"{path}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
+    return frame
 
 
 def _read(path: Path, stage: str) -> str:

@@ -14,6 +14,7 @@ from stages import answers as stage
 from stages.compose import context
 from stages.core import answers, statistics, tables
 from stages.core.answers import Estimate, all_of, any_of, opposite
+from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError
 from stages.core.schema import Study, read_yaml
 
@@ -460,8 +461,8 @@ def workspace(tmp_path, monkeypatch):
         name = study["name"]
         table, curves = constructed(study)
         _write(f"build/studies/{name}.yaml", OmegaConf.to_yaml(study))
-        _write(f"results/tables/{name}.csv", tables.to_csv(table, tables.TABLE, "table"))
-        _write(f"results/tables/{name}_curves.csv", tables.to_csv(curves, tables.CURVES, "curves"))
+        _write(f"results/tables/{name}.csv", to_csv(table, tables.TABLE, "table"))
+        _write(f"results/tables/{name}_curves.csv", to_csv(curves, tables.CURVES, "curves"))
     _write("params.yaml", "studies: {digits_comparison: {}, kin8nm_regression: {}}\n")
     return tmp_path
 

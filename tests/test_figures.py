@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from stages import plot
 from stages.core import figures, tables
+from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError
 from stages.core.figure_coefficients import coefficients
 from stages.core.figure_curves import learning_curves
@@ -329,7 +330,7 @@ def workspace(tmp_path, monkeypatch):
     (tmp_path / "results/tables").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(study), tmp_path / "build/studies/toy.yaml")
     for name, frame, schema in (("toy", table, tables.TABLE), ("toy_curves", curves, tables.CURVES)):
-        (tmp_path / f"results/tables/{name}.csv").write_text(tables.to_csv(frame, schema, name))
+        (tmp_path / f"results/tables/{name}.csv").write_text(to_csv(frame, schema, name))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["plot", "toy"])
     return tmp_path

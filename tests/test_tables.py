@@ -13,6 +13,7 @@ import pytest
 from test_records import a_config, a_study, a_summary
 
 from stages.core import diagnosis, statistics, tables
+from stages.core.checked_csv import first_difference, to_csv
 from stages.core.errors import UserError
 
 NAN = math.nan
@@ -61,7 +62,7 @@ def lines(example):
 
 
 def csv_of(table):
-    return tables.to_csv(table, tables.TABLE, "table")
+    return to_csv(table, tables.TABLE, "table")
 
 
 # --- frames
@@ -188,7 +189,7 @@ def test_everything_survives_seeds_that_tell_nothing(metric, seeds, value):
     summaries = {row: a_summary(config=config, metric=metric, test=value) for row, config in configs.items()}
     table, curves = assembled(study, summaries)
     l2 = tables.read_table(csv_of(table)).set_index("row").loc["l2"]
-    tables.read_curves(tables.to_csv(curves, tables.CURVES, "curves"))
+    tables.read_curves(to_csv(curves, tables.CURVES, "curves"))
     markdown = tables.to_markdown(study, table, curves)
     assert l2[["difference_low", "difference_high", "p_value", "p_holm", "effect_size", "prediction_low"]].isna().all()
     assert l2["reproduced"] == ""
@@ -204,8 +205,8 @@ def test_csv_is_read_as_it_was_written(example):
     _, table, curves = example
     text = csv_of(table)
     assert csv_of(tables.read_table(text)) == text
-    curves_text = tables.to_csv(curves, tables.CURVES, "curves")
-    assert tables.to_csv(tables.read_curves(curves_text), tables.CURVES, "curves") == curves_text
+    curves_text = to_csv(curves, tables.CURVES, "curves")
+    assert to_csv(tables.read_curves(curves_text), tables.CURVES, "curves") == curves_text
 
 
 def test_csv_holds_plain_numbers(example):
@@ -289,7 +290,7 @@ def test_a_row_twice_is_refused_and_named(example):
     text = csv_of(example[1])
     with pytest.raises(UserError, match=r"^some\.csv: toy/l2 stands there twice"):
         tables.read_table(text + text.splitlines()[2] + "\n", "some.csv")
-    curves = tables.to_csv(example[2], tables.CURVES, "curves")
+    curves = to_csv(example[2], tables.CURVES, "curves")
     with pytest.raises(UserError, match=r"^some\.csv: toy/none stands there twice"):
         tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
 
@@ -305,14 +306,14 @@ def test_what_is_no_table_is_refused_in_one_line(text):
 def test_a_bad_table_is_not_written_either(example):
     _, table, _ = example
     with pytest.raises(UserError, match=r"^some\.csv: toy/l2: mean"):
-        tables.to_csv(table.assign(mean=table["mean"].where(table["row"] != "l2", np.inf)), tables.TABLE, "some.csv")
+        to_csv(table.assign(mean=table["mean"].where(table["row"] != "l2", np.inf)), tables.TABLE, "some.csv")
 
 
 def test_first_difference():
-    assert tables.first_difference("a\nb\n", "a\nb\n") is None
-    assert tables.first_difference("a\nb\n", "a\nc\n") == 2
-    assert tables.first_difference("a\n", "a\nb\n") == 2
-    assert tables.first_difference("", "a\n") == 1
+    assert first_difference("a\nb\n", "a\nb\n") is None
+    assert first_difference("a\nb\n", "a\nc\n") == 2
+    assert first_difference("a\n", "a\nb\n") == 2
+    assert first_difference("", "a\n") == 1
 
 
 def test_metrics_are_one_small_mapping(example):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -50,6 +51,7 @@ class Seed(_Part):
     curve: dict[str, list[Value]]
     final: dict[Split, dict[str, Value]]
     first_non_finite_epoch: Count | None
+    weight_norms: dict[str, Value]
     top_class_share: dict[Split, Share | None] | None = None
 
 
@@ -87,6 +89,8 @@ class Record(_Part):
                 raise ValueError(f"seed {seed.seed}: curve needs {', '.join(sorted(columns))}")
             if seed.curve["epoch"] != epochs or {len(column) for column in seed.curve.values()} != {len(epochs)}:
                 raise ValueError(f"seed {seed.seed}: curve needs a value for each epoch, the same epochs as seed 0")
+            if set(seed.weight_norms) != set(self.seeds[0].weight_norms):
+                raise ValueError(f"seed {seed.seed}: weight_norms needs the same weight arrays as seed 0")
         return self
 
 
@@ -118,6 +122,8 @@ class Summary:
     """by quantity, (seeds, epochs)"""
     first_non_finite_epoch: np.ndarray
     """(seeds,), NaN if every epoch was finite"""
+    weight_norms: Mapping[str, np.ndarray]
+    """Euclidean norm by weight array, (seeds,), from input to output"""
     top_class_share: Mapping[str, np.ndarray]
     """by split, (seeds,); empty for regression"""
 
@@ -233,6 +239,10 @@ def summarize(record: Record) -> Summary:
         epochs=np.array(seeds[0].curve["epoch"], int),
         curve=curve,
         first_non_finite_epoch=_array([seed.first_non_finite_epoch for seed in seeds]),
+        weight_norms={
+            path: _array([seed.weight_norms[path] for seed in seeds])
+            for path in _from_input_to_output(record.config["layers"], seeds[0].weight_norms)
+        },
         top_class_share={
             split: _array([(seed.top_class_share or {}).get(split) for seed in seeds])
             for split in record.data.samples
@@ -244,6 +254,18 @@ def summarize(record: Record) -> Summary:
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, same shape; 0 where both are 0, NaN where one is not finite."""
     return np.divide(part, whole, out=np.where(np.isfinite(whole), 0.0, np.nan), where=whole != 0)
+
+
+def _from_input_to_output(layers: list[Mapping[str, Any]], paths: Iterable[str]) -> list[str]:
+    """Weight arrays in the order of the layers, which are named by type and number; kernel before bias, gamma before
+    beta."""
+    counts = Counter()
+    places = {}
+    for layer in layers:
+        counts[layer["type"]] += 1
+        places[f"{layer['type']}_{counts[layer['type']]}"] = len(places)
+    kernel_first = sorted(paths, reverse=True)
+    return sorted(kernel_first, key=lambda path: places.get(path.partition("/")[0], len(places)))
 
 
 def _check_samples(samples: Mapping[str, int], sheet: Sheet, where: str) -> None:

@@ -1,27 +1,23 @@
-"""Result tables: from the summaries of a study's rows to frames, and from frames to CSV and Markdown text.
+"""Result tables of a study: from the summaries of its rows to frames, and from frames to Markdown.
 
-A *study* is the mapping of build/studies/<study>.yaml. The CSV holds plain numbers at six significant digits, the
-Markdown the layout of the document's own table. The schemas hold for every table that is written or read.
+A *study* is the mapping of build/studies/<study>.yaml. The CSV (`checked_csv`) holds plain numbers at six significant
+digits, the Markdown the layout of the document's own table.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from stages.core import diagnosis, statistics
-from stages.core.errors import UserError
+from stages.core.checked_csv import read, rounded, typed
 from stages.core.records import Summary, to_text
-
-SIGNIFICANT_DIGITS = 6
-"""Of a number in a CSV file."""
+from stages.core.table_schemas import CURVES, SEEDS, SPLITS, TABLE, WEIGHTS
 
 REPORTED_ROUNDING = 5e-5
 """Half a unit of the last decimal to which the documents print a figure: where the seeds have no spread, a figure is
@@ -40,113 +36,7 @@ MAX_DECIMALS = 7
 LOG_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Columns of a log that a document reports."""
 
-SPLITS = ("train", "validation", "test")
 DASH = "–"
-
-
-def _number(description: str, unit: str, *checks: pa.Check) -> pa.Column:
-    finite = pa.Check(np.isfinite, error="is not finite")
-    return pa.Column(float, [finite, *checks], nullable=True, description=description, metadata={"unit": unit})
-
-
-def _count(description: str, least: int) -> pa.Column:
-    return pa.Column(int, pa.Check.ge(least), description=description, metadata={"unit": "count"})
-
-
-def _text(description: str, *checks: pa.Check) -> pa.Column:
-    return pa.Column(str, list(checks), description=description, metadata={"unit": "text"})
-
-
-def _key(description: str) -> pa.Column:
-    return _text(description, pa.Check.str_matches(r"^[a-z0-9][a-z0-9_-]*$"))
-
-
-def _ordered(low: str, high: str) -> pa.Check:
-    """A check of the frame: `low` is not above `high` wherever both are known."""
-
-    def check(frame: pd.DataFrame) -> pd.Series:
-        unknown = frame[low].isna() | frame[high].isna()
-        return unknown | (frame[low] <= frame[high])
-
-    return pa.Check(check, error=f"{low} is above {high}")
-
-
-def _accuracies_are_shares(columns: Iterable[str], measured: str) -> pa.Check:
-    """A check of the frame: where the column `measured` names an accuracy, `columns` lie between 0 and 1."""
-    columns = list(columns)
-
-    def check(frame: pd.DataFrame) -> pd.Series:
-        inside = (frame[columns].isna() | ((frame[columns] >= 0) & (frame[columns] <= 1))).all(axis=1)
-        return inside | ~frame[measured].str.endswith("accuracy")
-
-    return pa.Check(check, error="an accuracy lies outside 0 to 1")
-
-
-TABLE = pa.DataFrameSchema(
-    {
-        "study": _key("name of the study"),
-        "row": _key("name of the row"),
-        "label": _text("the row as the document calls it", pa.Check.str_length(min_value=1)),
-        "reported": _number("the document's own figure", "metric"),
-        "metric": _text("split and metric", pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")),
-        "n": _count("seeds run", 1),
-        "n_finite": _count("seeds whose metric is finite", 0),
-        "mean": _number("mean over the finite seeds", "metric", pa.Check.ge(0)),
-        "sd": _number("standard deviation over the finite seeds", "metric", pa.Check.ge(0)),
-        "difference": _number("mean paired difference from the baseline row", "metric"),
-        "difference_low": _number("lower end of its 95 % interval", "metric"),
-        "difference_high": _number("upper end of its 95 % interval", "metric"),
-        "p_value": _number("two-sided paired t-test", "probability", pa.Check.in_range(0, 1)),
-        "p_holm": _number("p_value adjusted over the study", "probability", pa.Check.in_range(0, 1)),
-        "effect_size": _number("Cohen's d_z", "standard deviations"),
-        "prediction_low": _number("lower end of the 95 % prediction interval of one further run", "metric"),
-        "prediction_high": _number("upper end of it", "metric"),
-        "reproduced": _text("does the prediction interval hold the reported figure", pa.Check.isin(["yes", "no", ""])),
-        "diagnosis": _text("what became of the row", pa.Check.isin(diagnosis.NAMES)),
-        "evidence": _text("the figures the diagnosis rests on", pa.Check.str_length(min_value=1)),
-        "train": _number("mean on the training samples", "metric", pa.Check.ge(0)),
-        "validation": _number("mean on the validation samples", "metric", pa.Check.ge(0)),
-        "test": _number("mean on the test samples", "metric", pa.Check.ge(0)),
-        "penalty_share": _number("mean share of the penalty in the training loss", "share", pa.Check.in_range(0, 1)),
-        "log_distance": _number("distance to the reported log", "spreads of one run", pa.Check.ge(0)),
-    },
-    checks=[
-        _ordered("n_finite", "n"),
-        _ordered("difference_low", "difference"),
-        _ordered("difference", "difference_high"),
-        _ordered("p_value", "p_holm"),
-        _ordered("prediction_low", "prediction_high"),
-        _accuracies_are_shares(["mean", *SPLITS], measured="metric"),
-    ],
-    unique=["study", "row"],
-    strict=True,
-    ordered=True,
-    name="table",
-)
-"""Columns, units, ranges and key of results/tables/<study>.csv."""
-
-CURVES = pa.DataFrameSchema(
-    {
-        "study": _key("name of the study"),
-        "row": _key("name of the row"),
-        "epoch": _count("epoch, from 1", 1),
-        "quantity": _text(
-            "what is averaged",
-            pa.Check.str_matches(
-                r"^(loss|data_loss|penalty|penalty_share|accuracy|mae|val_loss|val_accuracy|val_mae)$"
-            ),
-        ),
-        "n": _count("seeds with a finite value", 0),
-        "mean": _number("mean over these seeds", "of the quantity", pa.Check.ge(0)),
-        "sd": _number("standard deviation over these seeds", "of the quantity", pa.Check.ge(0)),
-    },
-    checks=[_accuracies_are_shares(["mean"], measured="quantity")],
-    unique=["study", "row", "epoch", "quantity"],
-    strict=True,
-    ordered=True,
-    name="curves",
-)
-"""Columns, units, ranges and key of results/tables/<study>_curves.csv."""
 
 
 # --- frames
@@ -162,7 +52,7 @@ def comparison_table(study: Mapping[str, Any], summaries: Mapping[str, Summary],
     """
     baseline = summaries[study["baseline"]]
     lines = [_line(study, row, summaries[row], baseline, curves) for row in study["rows"]]
-    table = _typed(pd.DataFrame(lines), TABLE)
+    table = typed(pd.DataFrame(lines), TABLE)
     return table.assign(p_holm=statistics.holm(table["p_value"]))
 
 
@@ -176,7 +66,28 @@ def curves_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> 
             for epoch, values in zip(summary.epochs, summary.curve[quantity].T, strict=True):
                 sample = statistics.describe(values)
                 lines.append((study["name"], row, epoch, quantity, sample.n, sample.mean, sample.sd))
-    return _typed(pd.DataFrame(lines, columns=list(CURVES.columns)), CURVES)
+    return typed(pd.DataFrame(lines, columns=list(CURVES.columns)), CURVES)
+
+
+def seeds_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
+    """The final metric of every seed on each split; columns as in SEEDS."""
+    parts = []
+    for row in study["rows"]:
+        summary = summaries[row]
+        final = {split: figures[summary.metric] for split, figures in summary.final.items()}
+        part = pd.DataFrame(final).rename_axis("seed").reset_index()
+        parts.append(part.assign(study=study["name"], row=row, metric=summary.metric))
+    return typed(pd.concat(parts, ignore_index=True), SEEDS)
+
+
+def weights_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
+    """Final norm of every weight array, from input to output, over its finite seeds; columns as in WEIGHTS."""
+    lines = []
+    for row in study["rows"]:
+        for weight, norms in summaries[row].weight_norms.items():
+            sample = statistics.describe(norms)
+            lines.append((study["name"], row, weight, sample.n, sample.mean, sample.sd))
+    return typed(pd.DataFrame(lines, columns=list(WEIGHTS.columns)), WEIGHTS)
 
 
 def log_distances(log: Mapping[str, list[float]], curves: pd.DataFrame) -> dict[str, float]:
@@ -281,26 +192,7 @@ def _log_distance(study: Mapping[str, Any], name: str | None, curves: pd.DataFra
     return float(statistics.root_mean_square(list(distances.values())))
 
 
-def _typed(lines: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """The columns of `schema`, in its order and with its types; what is absent is empty."""
-    frame = lines.reindex(columns=list(schema.columns))
-    return frame.astype({name: column.dtype.type for name, column in schema.columns.items()})
-
-
 # --- text
-
-
-def to_csv(frame: pd.DataFrame, schema: pa.DataFrameSchema, where: str) -> str:
-    """CSV text of a frame that `schema` (TABLE or CURVES) holds for; NaN is an empty field.
-
-    Raises:
-        UserError: the schema does not hold; the text begins with `where`.
-    """
-    checked = _checked(frame, schema, where)
-    text = checked.copy().astype(object)
-    for name in checked.select_dtypes("float").columns:
-        text[name] = [_plain_number(value) for value in checked[name]]
-    return text.to_csv(index=False, lineterminator="\n")
 
 
 def read_table(text: str, where: str = "table") -> pd.DataFrame:
@@ -309,81 +201,28 @@ def read_table(text: str, where: str = "table") -> pd.DataFrame:
     Raises:
         UserError: a column is missing, a value out of range, a row twice, or it is no CSV; it begins with `where`.
     """
-    return _read(text, TABLE, where)
+    return read(text, TABLE, where)
 
 
 def read_curves(text: str, where: str = "curves") -> pd.DataFrame:
     """The frame of a results/tables/<study>_curves.csv, as CURVES says; errors as in `read_table`."""
-    return _read(text, CURVES, where)
+    return read(text, CURVES, where)
+
+
+def read_seeds(text: str, where: str = "seeds") -> pd.DataFrame:
+    """The frame of a results/tables/<study>_seeds.csv, as SEEDS says; errors as in `read_table`."""
+    return read(text, SEEDS, where)
+
+
+def read_weights(text: str, where: str = "weights") -> pd.DataFrame:
+    """The frame of a results/tables/<study>_weights.csv, as WEIGHTS says; errors as in `read_table`."""
+    return read(text, WEIGHTS, where)
 
 
 def to_metrics(table: pd.DataFrame) -> str:
     """JSON text {study: {row: {"mean", "sd"}}} for `dvc metrics diff`."""
-    rows = {line.row: {"mean": _rounded(line.mean), "sd": _rounded(line.sd)} for line in table.itertuples()}
+    rows = {line.row: {"mean": rounded(line.mean), "sd": rounded(line.sd)} for line in table.itertuples()}
     return to_text({table["study"].iloc[0]: rows})
-
-
-def first_difference(ours: str, theirs: str) -> int | None:
-    """Number of the first line, from 1, in which two texts differ; None if they are the same."""
-    if ours == theirs:
-        return None
-    pairs = zip(ours.split("\n"), theirs.split("\n"), strict=False)
-    same = next((index for index, (a, b) in enumerate(pairs) if a != b), min(ours.count("\n"), theirs.count("\n")) + 1)
-    return same + 1
-
-
-def _plain_number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.{SIGNIFICANT_DIGITS}g}"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-
-
-def _read(text: str, schema: pa.DataFrameSchema, where: str) -> pd.DataFrame:
-    types = {name: column.dtype.type for name, column in schema.columns.items()}
-    empty = {name: [""] for name, column in schema.columns.items() if column.nullable}
-    try:
-        header = pd.read_csv(io.StringIO(text), nrows=0).columns.tolist()
-        _check_header(header, schema, where)
-        frame = pd.read_csv(io.StringIO(text), dtype=types, na_values=empty, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{where}: is not a table of {schema.name}: {_one_line(error)}") from None
-    return _checked(frame, schema, where)
-
-
-def _check_header(header: list[str], schema: pa.DataFrameSchema, where: str) -> None:
-    wanted = list(schema.columns)
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        raise UserError(f"{where}: has no column {', '.join(missing)}")
-    if header != wanted:
-        raise UserError(f"{where}: has the columns {', '.join(header)}, not {', '.join(wanted)}")
-
-
-def _checked(frame: pd.DataFrame, schema: pa.DataFrameSchema, where: str) -> pd.DataFrame:
-    try:
-        return schema.validate(frame)
-    except pa.errors.SchemaError as error:
-        raise UserError(f"{where}: {_reason(error, frame)}") from None
-
-
-def _reason(error: pa.errors.SchemaError, frame: pd.DataFrame) -> str:
-    """What is wrong with the first offending line, in one line."""
-    cases = error.failure_cases
-    if not isinstance(cases, pd.DataFrame) or "index" not in cases or cases["index"].isna().all():
-        return _one_line(error)
-    line = frame.loc[cases["index"].iloc[0]]
-    key = "/".join(str(line[name]) for name in ("study", "row") if name in line)
-    if "unique" in str(error):
-        return f"{key} stands there twice"
-    column = error.schema.name if isinstance(error.schema, pa.Column) else None
-    rule = getattr(error.check, "error", None) or str(error.check)
-    return f"{key}: {f'{column} {line[column]!s}: ' if column else ''}{rule}"
-
-
-def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())
 
 
 # --- Markdown

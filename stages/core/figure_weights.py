@@ -1,0 +1,85 @@
+"""How large the trained weights are."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from stages.core.figure_marks import baseline_handle, kind_handles, legend_height, note, row_axis
+from stages.core.figure_page import LINE, MARGIN, WIDTH, inches, most_lines, plain_number, start_page, wrap
+from stages.core.figure_style import DIVERGED, FAINT, house_style, style_of
+from stages.core.figure_text import kind_of, spread_text
+
+FEW = 5  # so many weight arrays stand in one line; more get a line for each kind (kernels, biases, ...)
+ACROSS = 8
+DECADES = 30  # norms that differ by a larger factor stand on a log axis
+
+
+@house_style()
+def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.DataFrame) -> Figure:
+    """Final norms of every weight array, one panel an array and one line a row; the baseline's in grey behind."""
+    lines = _panel_lines(list(weights["weight"].unique()))
+    labels = [wrap(label, 46, lines=3) for label in table["label"]]
+    height = max(LINE * most_lines(labels) + 0.1, 0.26)
+    left = MARGIN + max(inches(line, 8.5) for label in labels for line in label.split("\n")) + 0.15
+    wide = (WIDTH - MARGIN - left + 0.2) / max(map(len, lines))
+    body, head, foot = height * len(table), 0.3, 0.35
+    legend = [*kind_handles(study, table["row"]), baseline_handle()]
+    full = (head + body + foot) * len(lines) + 0.25
+    subtitle = f"Norms of the trained weights, {spread_text(study)}; every panel has its own scale"
+    page = start_page(study, subtitle, full + legend_height(legend, 4))
+    norms = weights.set_index(["weight", "row"])
+    for down, line in enumerate(lines):
+        top = head + (head + body + foot) * down
+        for right, weight in enumerate(line):
+            axes = page.axes(left + wide * right, top, wide - 0.2, body)
+            row_axis(axes, labels if right == 0 else [""] * len(labels))
+            axes.set_title(weight, fontsize=8.5, pad=5)
+            _draw_norms(axes, study, table["row"], norms.loc[weight])
+    page.text(left, full - 0.22, "Euclidean norm ‖w‖ of the weight array (units of the weights)", size=9, va="center")
+    page.legend(legend, MARGIN, full, 4)
+    return page.figure
+
+
+def _panel_lines(weights: Sequence[str]) -> list[list[str]]:
+    """Weight arrays, "layer/array", in lines of panels: kernels first, then biases and so on."""
+    kinds = dict.fromkeys(weight.partition("/")[2] for weight in weights)
+    groups = [[weight for weight in weights if weight.partition("/")[2] == kind] for kind in kinds]
+    if len(weights) <= FEW:
+        return [[weight for group in groups for weight in group]]
+    return [group[start : start + ACROSS] for group in groups for start in range(0, len(group), ACROSS)]
+
+
+def _draw_norms(axes: Axes, study: Mapping[str, Any], rows: Sequence[str], norms: pd.DataFrame) -> None:
+    axes.axvline(norms["norm_mean"][study["baseline"]], color=FAINT, linewidth=2.5, zorder=1)
+    for position, row in enumerate(rows):
+        mean, sd = norms.loc[row, ["norm_mean", "norm_sd"]].astype(float)
+        if not math.isfinite(mean):
+            note(axes, position, DIVERGED)
+            continue
+        style = style_of(kind_of(study, row))
+        if math.isfinite(sd):
+            axes.hlines(position, max(mean - sd, 0), mean + sd, color=style.colour, linewidth=2)
+        axes.plot(mean, position, style.marker, color=style.colour, markersize=5, label=row)
+    _norm_scale(axes, norms["norm_mean"].to_numpy(float), norms["norm_sd"].fillna(0).to_numpy(float))
+
+
+def _norm_scale(axes: Axes, means: np.ndarray, sds: np.ndarray) -> None:
+    """From 0, so that lengths compare; logarithmic where the norms differ by more than a factor of `DECADES`."""
+    known = np.isfinite(means)
+    high = (means + sds)[known].max(initial=0) or 1
+    low = means[known].min(initial=high)
+    if 0 < low < high / DECADES:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.6, high * 1.6)
+        axes.xaxis.set_major_locator(LogLocator(numticks=4))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, 1.08 * high)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
