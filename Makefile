@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro report review speed scaling test lint clean
+.PHONY: help setup demo repro report check review speed scaling test lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,9 +27,15 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 repro: setup ## Bring all results up to date
 	dvc repro
 
-report: setup ## Write results/report.html, one page with everything, to open in a browser
-	dvc repro report answers
+report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
+	dvc repro report answers overview
+	python -m stages.commands.readme
+	@$(MAKE) --no-print-directory check
 	@echo "file://$(CURDIR)/results/report.html"
+
+check: setup ## Compare every table with what the records give
+	python -m stages.aggregate --check
+	python -m stages.overview --check
 
 BASE ?= main
 review: setup ## Say what this change does to the results, as Markdown (BASE=any Git revision)

@@ -1,9 +1,10 @@
 """Stage aggregate: a study's run records -> results/tables/<study>.csv, .md, _curves.csv, _seeds.csv, _weights.csv.
 
-    python -m stages.aggregate <study> [--check]
+    python -m stages.aggregate <study>
+    python -m stages.aggregate [<study>] --check
 
 It walks the rows that the study declares; a record that is missing, left over or of another configuration is an error.
-With --check nothing is written: the files are compared with what the records give.
+With --check nothing is written: the files (of all studies, if none is named) are compared with what the records give.
 """
 
 import argparse
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.core import records, tables
-from stages.core.checked_csv import first_difference, to_csv
+from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
+from stages.core.files import check_text, write_atomically
 from stages.core.schema import read_yaml, validate
 from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
@@ -22,16 +23,18 @@ BUILD, RESULTS = Path("build"), Path("results")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", help="name of a study that params.yaml selects")
+    parser.add_argument("study", nargs="?", help="a study that params.yaml selects; with --check, by default all")
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     arguments = parser.parse_args()
-    texts = aggregate(arguments.study)
-    for path, text in texts.items():
-        if arguments.check:
-            check(path, text, arguments.study)
-        else:
-            write_atomically(path, text)
-    print(RESULTS / "tables" / f"{arguments.study}.md")
+    if arguments.study is None and not arguments.check:
+        raise UserError("usage: python -m stages.aggregate <study>, or --check for all studies")
+    for study in [arguments.study] if arguments.study else read_yaml(Path("params.yaml"))["studies"]:
+        for path, text in aggregate(study).items():
+            if arguments.check:
+                check_text(path, text, "the records", f"python -m stages.aggregate {study}")
+            else:
+                write_atomically(path, text)
+        print(RESULTS / "tables" / f"{study}.md")
 
 
 def aggregate(name: str) -> dict[Path, str]:
@@ -56,7 +59,6 @@ def aggregate(name: str) -> dict[Path, str]:
     return {
         **texts,
         folder / f"{name}.md": tables.to_markdown(study, table, curves),
-        RESULTS / "metrics" / f"{name}.json": tables.to_metrics(table),
     }
 
 
@@ -78,15 +80,6 @@ def read_summaries(study: dict[str, Any]) -> dict[str, records.Summary]:
         records.check(record, config, sheet, str(path))
         summaries[row] = records.summarize(record)
     return summaries
-
-
-def check(path: Path, text: str, study: str) -> None:
-    """Refuse a file that is not what the records give."""
-    if not path.is_file():
-        raise UserError(f"{path}: is missing; run `python -m stages.aggregate {study}`")
-    line = first_difference(path.read_text(encoding="utf-8"), text)
-    if line is not None:
-        raise UserError(f"{path}: line {line} is not what the records give; run `python -m stages.aggregate {study}`")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Tables: every statistic in its column, texts that survive any numbers, and bad tables refused."""
 
-import json
 import math
 import re
 import subprocess
@@ -12,9 +11,11 @@ import pandas as pd
 import pytest
 from test_records import a_config, a_study, a_summary
 
-from stages.core import diagnosis, statistics, tables
-from stages.core.checked_csv import first_difference, to_csv
+from stages.core import diagnosis, ranks, statistics, tables
+from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError
+from stages.core.files import first_difference
+from stages.core.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
 SPREAD = np.array([-0.002, 0.0, 0.002])
@@ -62,7 +63,7 @@ def lines(example):
 
 
 def csv_of(table):
-    return to_csv(table, tables.TABLE, "table")
+    return to_csv(table, TABLE, "table")
 
 
 # --- frames
@@ -71,7 +72,7 @@ def csv_of(table):
 def test_rows_keep_the_order_of_the_study(example):
     study, table, curves = example
     assert table["row"].tolist() == list(study["rows"]) == curves["row"].unique().tolist()
-    assert table.columns.tolist() == list(tables.TABLE.columns)
+    assert table.columns.tolist() == list(TABLE.columns)
 
 
 def test_statistics_stand_in_their_columns(lines):
@@ -189,13 +190,12 @@ def test_everything_survives_seeds_that_tell_nothing(metric, seeds, value):
     summaries = {row: a_summary(config=config, metric=metric, test=value) for row, config in configs.items()}
     table, curves = assembled(study, summaries)
     l2 = tables.read_table(csv_of(table)).set_index("row").loc["l2"]
-    tables.read_curves(to_csv(curves, tables.CURVES, "curves"))
+    tables.read_curves(to_csv(curves, CURVES, "curves"))
     markdown = tables.to_markdown(study, table, curves)
     assert l2[["difference_low", "difference_high", "p_value", "p_holm", "effect_size", "prediction_low"]].isna().all()
     assert l2["reproduced"] == ""
     assert "unknown, for no row has an interval" in markdown
     assert "nan" not in markdown
-    json.loads(tables.to_metrics(table), parse_constant=pytest.fail)
 
 
 # --- CSV
@@ -205,8 +205,8 @@ def test_csv_is_read_as_it_was_written(example):
     _, table, curves = example
     text = csv_of(table)
     assert csv_of(tables.read_table(text)) == text
-    curves_text = to_csv(curves, tables.CURVES, "curves")
-    assert to_csv(tables.read_curves(curves_text), tables.CURVES, "curves") == curves_text
+    curves_text = to_csv(curves, CURVES, "curves")
+    assert to_csv(tables.read_curves(curves_text), CURVES, "curves") == curves_text
 
 
 def test_csv_holds_plain_numbers(example):
@@ -290,8 +290,8 @@ def test_a_row_twice_is_refused_and_named(example):
     text = csv_of(example[1])
     with pytest.raises(UserError, match=r"^some\.csv: toy/l2 stands there twice"):
         tables.read_table(text + text.splitlines()[2] + "\n", "some.csv")
-    curves = to_csv(example[2], tables.CURVES, "curves")
-    with pytest.raises(UserError, match=r"^some\.csv: toy/none stands there twice"):
+    curves = to_csv(example[2], CURVES, "curves")
+    with pytest.raises(UserError, match=r"^some\.csv: toy/none/1/loss stands there twice"):
         tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
 
 
@@ -306,7 +306,7 @@ def test_what_is_no_table_is_refused_in_one_line(text):
 def test_a_bad_table_is_not_written_either(example):
     _, table, _ = example
     with pytest.raises(UserError, match=r"^some\.csv: toy/l2: mean"):
-        to_csv(table.assign(mean=table["mean"].where(table["row"] != "l2", np.inf)), tables.TABLE, "some.csv")
+        to_csv(table.assign(mean=table["mean"].where(table["row"] != "l2", np.inf)), TABLE, "some.csv")
 
 
 def test_first_difference():
@@ -314,12 +314,6 @@ def test_first_difference():
     assert first_difference("a\nb\n", "a\nc\n") == 2
     assert first_difference("a\n", "a\nb\n") == 2
     assert first_difference("", "a\n") == 1
-
-
-def test_metrics_are_one_small_mapping(example):
-    metrics = json.loads(tables.to_metrics(example[1]))
-    assert metrics["toy"]["l2"] == {"mean": 0.94, "sd": 0.004}
-    assert list(metrics["toy"]) == sorted(example[0]["rows"])
 
 
 # --- Markdown
@@ -402,14 +396,14 @@ def test_digits_are_those_that_the_spread_supports(mean, spread, shown):
 def test_readme_documents_every_column_and_no_other():
     text = README.read_text(encoding="utf-8").split("## Run records")[0]
     documented = re.findall(r"^\| `([a-z_]+)` \|", text, flags=re.MULTILINE)
-    wanted = [*tables.TABLE.columns, *tables.CURVES.columns]
+    wanted = [column for schema in (TABLE, CURVES, SEEDS, WEIGHTS, OVERVIEW) for column in schema.columns]
     assert documented == wanted
 
 
 def test_readme_gives_the_thresholds_of_the_code():
     text = README.read_text(encoding="utf-8")
     stated = {name: float(value) for name, value in re.findall(r"`([A-Z_]+)` = ([0-9.e-]+[0-9])", text)}
-    modules = (diagnosis, statistics, tables)
+    modules = (diagnosis, ranks, statistics, tables)
     known = {name: value for module in modules for name, value in vars(module).items() if name in stated}
     assert stated == known
     thresholds = {"NO_SKILL", "ONE_CLASS", "MANY_SEEDS", "PENALTY_MAJORITY", "CLEAR_SKILL"}

@@ -51,15 +51,6 @@ def read(text: str, schema: pa.DataFrameSchema, where: str) -> pd.DataFrame:
     return _checked(frame, schema, where)
 
 
-def first_difference(ours: str, theirs: str) -> int | None:
-    """Number of the first line, from 1, in which two texts differ; None if they are the same."""
-    if ours == theirs:
-        return None
-    pairs = zip(ours.split("\n"), theirs.split("\n"), strict=False)
-    same = next((index for index, (a, b) in enumerate(pairs) if a != b), min(ours.count("\n"), theirs.count("\n")) + 1)
-    return same + 1
-
-
 def rounded(value: float) -> float:
     """The number as a CSV file has it."""
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")

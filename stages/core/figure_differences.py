@@ -118,8 +118,7 @@ def _draw_levels(axes: Axes, study: Mapping[str, Any], table: pd.DataFrame) -> N
     draw_reported(axes, reported[~outside], np.flatnonzero(~outside) + BELOW)
     draw_reported(axes, reported[outside], np.flatnonzero(outside) + BELOW, face=INK)
     intervals = table[["prediction_low", "prediction_high"]].to_numpy(float)
-    possible = np.clip(intervals, 0, 1 if metric_of(study) == "accuracy" else None)  # few seeds give absurd intervals
-    values = np.concatenate([table["mean"].to_numpy(float), reported, possible.ravel()])
+    values = np.concatenate([table["mean"].to_numpy(float), reported, intervals.ravel()])
     values = values[np.isfinite(values)]
     if values.size:
         room = 0.05 * (np.ptp(values) or 0.01)

@@ -41,9 +41,9 @@ def generalization(study: Mapping[str, Any], table: pd.DataFrame, seeds: pd.Data
     )
     left = MARGIN + max(inches(line, 8.5) for label in labels for line in label.split("\n")) + 0.15
     words = max(inches(name, 8) for name in table["diagnosis"]) + 0.1
-    wide = WIDTH - MARGIN - left - words - 0.3
+    wide = WIDTH - MARGIN - left - words - 0.4
     level = page.axes(left, 0.3, 0.56 * wide, body)
-    gap = page.axes(left + 0.56 * wide + 0.3, 0.3, 0.44 * wide, body)
+    gap = page.axes(left + 0.56 * wide + 0.4, 0.3, 0.44 * wide, body)
     row_axis(level, labels)
     row_axis(gap, [""] * len(labels))
     by_row = dict(list(seeds.groupby("row")))

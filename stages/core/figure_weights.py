@@ -17,6 +17,7 @@ from stages.core.figure_text import kind_of, spread_text
 
 FEW = 5  # so many weight arrays stand in one line; more get a line for each kind (kernels, biases, ...)
 ACROSS = 8
+GAP = 0.25  # inches between two panels
 DECADES = 30  # norms that differ by a larger factor stand on a log axis
 
 
@@ -27,7 +28,7 @@ def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.Data
     labels = [wrap(label, 46, lines=3) for label in table["label"]]
     height = max(LINE * most_lines(labels) + 0.1, 0.26)
     left = MARGIN + max(inches(line, 8.5) for label in labels for line in label.split("\n")) + 0.15
-    wide = (WIDTH - MARGIN - left + 0.2) / max(map(len, lines))
+    wide = (WIDTH - MARGIN - left + GAP) / max(map(len, lines))
     body, head, foot = height * len(table), 0.3, 0.35
     legend = [*kind_handles(study, table["row"]), baseline_handle()]
     full = (head + body + foot) * len(lines) + 0.25
@@ -37,11 +38,11 @@ def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.Data
     for down, line in enumerate(lines):
         top = head + (head + body + foot) * down
         for right, weight in enumerate(line):
-            axes = page.axes(left + wide * right, top, wide - 0.2, body)
+            axes = page.axes(left + wide * right, top, wide - GAP, body)
             row_axis(axes, labels if right == 0 else [""] * len(labels))
             axes.set_title(weight, fontsize=8.5, pad=5)
             _draw_norms(axes, study, table["row"], norms.loc[weight])
-    page.text(left, full - 0.22, "Euclidean norm ‖w‖ of the weight array (units of the weights)", size=9, va="center")
+    page.text(left, full - 0.22, "Euclidean norm ‖w‖₂ of the weight array (no unit)", size=9, va="center")
     page.legend(legend, MARGIN, full, 4)
     return page.figure
 
@@ -76,7 +77,7 @@ def _norm_scale(axes: Axes, means: np.ndarray, sds: np.ndarray) -> None:
     low = means[known].min(initial=high)
     if 0 < low < high / DECADES:
         axes.set_xscale("log")
-        axes.set_xlim(low / 1.6, high * 1.6)
+        axes.set_xlim(low / 2, high * 2.5)
         axes.xaxis.set_major_locator(LogLocator(numticks=4))
         axes.xaxis.set_minor_locator(NullLocator())
     else:

@@ -1,8 +1,10 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and files that must say what their sources say."""
 
 import os
 import tempfile
 from pathlib import Path
+
+from stages.core.errors import UserError
 
 
 def write_atomically(path: Path | str, content: bytes | str) -> None:
@@ -29,3 +31,29 @@ def write_atomically(path: Path | str, content: bytes | str) -> None:
     except BaseException:
         temporary.unlink()
         raise
+
+
+def check_text(path: Path, text: str, source: str, command: str) -> None:
+    """Refuse a file that is not `text`.
+
+    Args:
+        source: what gives the text, e.g. "the records".
+        command: what writes it.
+
+    Raises:
+        UserError: it is missing, or it says which line is another.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; run `{command}`")
+    line = first_difference(path.read_text(encoding="utf-8"), text)
+    if line is not None:
+        raise UserError(f"{path}: line {line} is not what {source} give; run `{command}`")
+
+
+def first_difference(ours: str, theirs: str) -> int | None:
+    """Number of the first line, from 1, in which two texts differ; None if they are the same."""
+    if ours == theirs:
+        return None
+    pairs = zip(ours.split("\n"), theirs.split("\n"), strict=False)
+    same = next((index for index, (a, b) in enumerate(pairs) if a != b), min(ours.count("\n"), theirs.count("\n")) + 1)
+    return same + 1

@@ -11,6 +11,7 @@ import pandera.pandas as pa
 from stages.core import diagnosis
 
 SPLITS = ("train", "validation", "test")
+_SPLIT_AND_METRIC = pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")
 
 
 def _schema(
@@ -69,7 +70,7 @@ TABLE = _schema(
         "row": _key("name of the row"),
         "label": _text("the row as the document calls it", pa.Check.str_length(min_value=1)),
         "reported": _number("the document's own figure", "metric"),
-        "metric": _text("split and metric", pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
         "n": _count("seeds run", 1),
         "n_finite": _count("seeds whose metric is finite", 0),
         "mean": _number("mean over the finite seeds", "metric", pa.Check.ge(0)),
@@ -80,8 +81,8 @@ TABLE = _schema(
         "p_value": _number("two-sided paired t-test", "probability", pa.Check.in_range(0, 1)),
         "p_holm": _number("p_value adjusted over the study", "probability", pa.Check.in_range(0, 1)),
         "effect_size": _number("Cohen's d_z", "standard deviations"),
-        "prediction_low": _number("lower end of the 95 % prediction interval of one further run", "metric"),
-        "prediction_high": _number("upper end of it", "metric"),
+        "prediction_low": _number("lower end of one further run's 95 % prediction interval", "metric", pa.Check.ge(0)),
+        "prediction_high": _number("upper end of it", "metric", pa.Check.ge(0)),
         "reproduced": _text("does the prediction interval hold the reported figure", pa.Check.isin(["yes", "no", ""])),
         "diagnosis": _text("what became of the row", pa.Check.isin(diagnosis.NAMES)),
         "evidence": _text("the figures the diagnosis rests on", pa.Check.str_length(min_value=1)),
@@ -97,7 +98,7 @@ TABLE = _schema(
         _ordered("difference", "difference_high"),
         _ordered("p_value", "p_holm"),
         _ordered("prediction_low", "prediction_high"),
-        _accuracies_are_shares(["mean", *SPLITS], measured="metric"),
+        _accuracies_are_shares(["mean", "prediction_low", "prediction_high", *SPLITS], measured="metric"),
     ],
 )
 """Columns, units, ranges and key of results/tables/<study>.csv."""
@@ -145,8 +146,36 @@ WEIGHTS = _schema(
         "row": _key("name of the row"),
         "weight": _text("layer and array", pa.Check.str_matches(r"^[a-z0-9_]+/[a-z0-9_]+$")),
         "n": _count("seeds whose norm is finite", 0),
-        "norm_mean": _number("mean of the Euclidean norm over these seeds", "of the weights", pa.Check.ge(0)),
-        "norm_sd": _number("its standard deviation", "of the weights", pa.Check.ge(0)),
+        "norm_mean": _number("mean of the Euclidean norm over these seeds", "no unit", pa.Check.ge(0)),
+        "norm_sd": _number("its standard deviation", "no unit", pa.Check.ge(0)),
     },
 )
 """Columns, units, ranges and key of results/tables/<study>_weights.csv."""
+
+OVERVIEW = _schema(
+    "overview",
+    ["study"],
+    {
+        "study": _key("name of the study"),
+        "dataset": _key("name of the data set"),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
+        "rows": _count("rows of the study", 1),
+        "seeds": _count("seeds a row", 1),
+        "baseline": _key("row that the others are compared with"),
+        "baseline_mean": _number("its mean", "metric", pa.Check.ge(0)),
+        "baseline_sd": _number("its standard deviation", "metric", pa.Check.ge(0)),
+        "detectable_difference": _number("smallest difference that the seeds could show", "metric", pa.Check.ge(0)),
+        "better": _count("rows better than the baseline by more than noise", 0),
+        "worse": _count("rows worse than the baseline by more than noise", 0),
+        "not_learning": _count("rows diagnosed as not learning", 0),
+        "diverged": _count("rows diagnosed as diverged", 0),
+        "reported": _count("rows with a published figure", 0),
+        "reproduced": _count("rows whose published figure lies in the prediction interval", 0),
+    },
+    checks=[
+        _accuracies_are_shares(["baseline_mean"], measured="metric"),
+        _ordered("reproduced", "reported"),
+        *(_ordered(name, "rows") for name in ("better", "worse", "not_learning", "diverged", "reported")),
+    ],
+)
+"""Columns, units, ranges and key of results/overview.csv."""

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from stages.core import diagnosis, statistics
-from stages.core.checked_csv import read, rounded, typed
-from stages.core.records import Summary, to_text
+from stages.core.checked_csv import read, typed
+from stages.core.records import Summary
 from stages.core.table_schemas import CURVES, SEEDS, SPLITS, TABLE, WEIGHTS
 
 REPORTED_ROUNDING = 5e-5
@@ -32,6 +32,9 @@ DECIMALS_WITHOUT_SPREAD = 4
 
 MAX_DECIMALS = 7
 """Records carry no more digits."""
+
+POSSIBLE = {"accuracy": (0.0, 1.0), "mae": (0.0, math.inf)}
+"""Values that a metric can take: a t interval knows of no bounds, one further run does."""
 
 LOG_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Columns of a log that a document reports."""
@@ -141,7 +144,7 @@ def _line(
     split, metric = study["metric"].split(".")
     values = summary.final[split][metric]
     sample = statistics.describe(values)
-    low, high = statistics.prediction_interval(sample)
+    low, high = (float(end) for end in np.clip(statistics.prediction_interval(sample), *POSSIBLE[metric]))
     found = diagnosis.diagnose(summary, baseline)
     splits = {name: statistics.describe(summary.final[name][metric]).mean for name in SPLITS if name in summary.final}
     return {
@@ -219,12 +222,6 @@ def read_weights(text: str, where: str = "weights") -> pd.DataFrame:
     return read(text, WEIGHTS, where)
 
 
-def to_metrics(table: pd.DataFrame) -> str:
-    """JSON text {study: {row: {"mean", "sd"}}} for `dvc metrics diff`."""
-    rows = {line.row: {"mean": rounded(line.mean), "sd": rounded(line.sd)} for line in table.itertuples()}
-    return to_text({table["study"].iloc[0]: rows})
-
-
 # --- Markdown
 
 
@@ -244,6 +241,11 @@ def to_markdown(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFr
 def escape(text: str) -> str:
     """Text that a cell of a Markdown table shows as it is, on one line."""
     return re.sub(r"([\\|*_`<>\[\]~$])", r"\\\1", " ".join(text.split()))
+
+
+def percent(share: float) -> str:
+    """The share in whole percent."""
+    return f"{100 * share:.0f} %"
 
 
 def with_spread(mean: float, spread: float) -> tuple[str, str]:
