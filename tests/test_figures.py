@@ -12,17 +12,21 @@ import pytest
 from omegaconf import OmegaConf
 
 from stages import plot
-from stages.core import figures, tables
+from stages.core import figures
 from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError
 from stages.core.figure_coefficients import coefficients
 from stages.core.figure_curves import learning_curves
 from stages.core.figure_differences import BELOW, differences
+from stages.core.figure_generalization import generalization
 from stages.core.figure_log import LOG_COLUMNS, reported_log
 from stages.core.figure_penalty import penalty_shares
 from stages.core.figure_style import DIVERGED, INK, STYLES, style_of
+from stages.core.figure_weights import weight_norms
+from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
+ALWAYS = ["differences", "curves", "penalty", "coefficients", "generalization", "weight_norms"]
 ROWS = {
     "none": ("no regularizer", "none", {}, 0.977, 0.9772),
     "l2_1e-3": ("kernel l2(0.001)", "kernel l2", {"kernel": {"l2": 1e-3}}, 0.969, 0.9701),
@@ -30,6 +34,7 @@ ROWS = {
     "bias": ("bias l2(0.0001)", "bias l2", {"bias": {"l2": 1e-4}}, None, 0.9773),
     "diverged": ("activations linear", "none", {}, 0.098, NAN),
 }
+KINDS = {"conv2d": ("kernel", "bias"), "batch_normalization": ("gamma", "beta")}
 LOG = {
     "epochs": [1, 2],
     "loss": [2.4, 2.3],
@@ -138,8 +143,33 @@ def settings():
     return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
 
+def seeds_of(study, table):
+    """Seeds that fit the table, training better by 0.01; two of them, or one."""
+    lines = [
+        (study["name"], row, seed, study["metric"].split(".")[1], mean + 0.01 + 0.002 * seed, NAN, mean + 0.001 * seed)
+        for row, mean in zip(table["row"], table["mean"], strict=True)
+        for seed in range(min(study["n_seeds"], 2))
+    ]
+    return pd.DataFrame(lines, columns=list(SEEDS.columns))
+
+
+def weights_of(study, table, names=("dense_1/kernel", "dense_1/bias", "dense_2/kernel", "dense_2/bias")):
+    """Norms 1, 2, ... in the order of the weights, a tenth of it for regularized rows, none without a mean."""
+    lines = [
+        (study["name"], row, name, study["n_seeds"], norm, 0.01 if study["n_seeds"] > 1 else NAN)
+        for row, mean in zip(table["row"], table["mean"], strict=True)
+        for position, name in enumerate(names)
+        for norm in [(position + 1) * (0.1 if study["rows"][row]["regularizers"] else 1) + 0 * mean]
+    ]
+    return pd.DataFrame(lines, columns=list(WEIGHTS.columns))
+
+
+def drawn(study, table, curves):
+    return figures.draw(study, table, curves, seeds_of(study, table), weights_of(study, table))
+
+
 def svgs(study, table, curves):
-    return {name: figures.to_svg(figure) for name, figure in figures.draw(study, table, curves).items()}
+    return {name: figures.to_svg(figure) for name, figure in drawn(study, table, curves).items()}
 
 
 def test_reported_differences_stand_at_the_documents_own_differences():
@@ -287,7 +317,7 @@ def test_the_same_table_gives_the_same_bytes_whatever_matplotlibrc_says():
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
         assert svgs(*a_study()) == first
     assert settings() == before
-    assert set(first) == {"differences", "curves", "penalty", "coefficients"}
+    assert set(first) == set(ALWAYS)
     assert not any(re.search(rb"<dc:date>|[Mm]atplotlib v", svg) for svg in first.values())
 
 
@@ -323,14 +353,96 @@ def test_differences_from_noise_to_collapse_are_readable_on_one_axis():
     assert right.get_xscale() == "linear"
 
 
+# --- generalization and weights
+
+
+def test_generalization_shows_training_and_held_out_means_and_the_gap():
+    study, table, _ = a_study()
+    level, gap = generalization(study, table, seeds_of(study, table)).axes
+    assert marks(level, "train")[:2] == [(pytest.approx(0.9772 + 0.011), 0), (pytest.approx(0.9701 + 0.011), 1)]
+    assert marks(level, "held out")[0] == (pytest.approx(0.9772 + 0.0005), 0)
+    assert marks(gap, "l2_1e-3") == [(pytest.approx(0.0105), 1)]
+    reported = {round(y): x for x, y in marks(level, "reported")}
+    assert reported == pytest.approx({0: 0.977, 1: 0.969, 2: 0.9785, 4: 0.098})
+    interval = gap.collections[1].get_segments()[0]
+    assert interval[:, 0] == pytest.approx([0.0105 - 12.7062 * 0.0005, 0.0105 + 12.7062 * 0.0005], rel=1e-4)
+
+
+def test_the_gap_of_an_error_grows_with_the_error_on_held_out_samples():
+    study, table, _ = a_study(metric="train.mae", higher_is_better=False)
+    seeds = seeds_of(study, table).assign(metric="mae", validation=0.5, test=NAN)
+    level, gap = generalization(study, table, seeds).axes
+    assert marks(gap, "none") == [(pytest.approx(0.5 - 0.9772 - 0.011), 0)]
+    assert "validation − training" in gap.get_xlabel().lower()
+    assert "units of the target" in level.get_xlabel()
+
+
+def test_a_figure_reported_for_other_samples_is_not_laid_beside_these():
+    study, table, _ = a_study()
+    seeds = seeds_of(study, table)
+    level, _ = generalization(study, table, seeds.assign(validation=seeds["test"])).axes
+    assert not marks(level, "reported")  # they are of the test samples
+
+
+def test_without_held_out_samples_there_is_no_gap():
+    study, table, _ = a_study()
+    assert generalization(study, table, seeds_of(study, table).assign(test=NAN)) is None
+
+
+def test_failing_rows_are_named_beside_their_gap():
+    study, table, _ = a_study()
+    figure = generalization(study, table, seeds_of(study, table))
+    assert texts(figure).count(DIVERGED) == 3  # in both panels and as the diagnosis
+    assert texts(figure).count("learning") == 4
+
+
+def test_every_weight_array_has_a_panel_with_the_baseline_behind():
+    study, table, _ = a_study()
+    panels = weight_norms(study, table, weights_of(study, table)).axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == ["dense_1/kernel", "dense_2/kernel", "dense_1/bias", "dense_2/bias"]
+    for norm, axes in zip((1, 3, 2, 4), panels, strict=True):
+        assert axes.lines[0].get_xdata()[0] == norm
+        assert marks(axes, "none") == [(norm, 0)]
+        assert marks(axes, "l2_1e-3") == [(pytest.approx(0.1 * norm), 1)]
+        assert [text.get_text() for text in axes.texts] == [DIVERGED]
+        assert axes.get_xlim()[0] == 0
+
+
+def test_many_weight_arrays_stand_in_lines_by_kind():
+    study, table, _ = a_study()
+    names = [f"{layer}_{i}/{kind}" for i in range(1, 10) for layer, kinds in KINDS.items() for kind in kinds]
+    panels = weight_norms(study, table, weights_of(study, table, names)).axes
+    lines = {}
+    for axes in panels:
+        lines.setdefault(round(axes.get_position().y0, 3), []).append(axes.get_title(loc="left").partition("/")[2])
+    assert len(panels) == len(names)
+    assert all(len(set(kinds)) == 1 and len(kinds) <= 8 for kinds in lines.values())
+
+
+def test_norms_that_vanish_stand_on_a_log_axis():
+    study, table, _ = a_study()
+    weights = weights_of(study, table)
+    weights.loc[weights["row"] == "bias", "norm_mean"] = 1e-3
+    assert weight_norms(study, table, weights).axes[0].get_xscale() == "log"
+    weights.loc[weights["row"] == "bias", "norm_mean"] = 0.0
+    assert weight_norms(study, table, weights).axes[0].get_xscale() == "linear"
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     study, table, curves = a_study()
     (tmp_path / "build/studies").mkdir(parents=True)
     (tmp_path / "results/tables").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(study), tmp_path / "build/studies/toy.yaml")
-    for name, frame, schema in (("toy", table, tables.TABLE), ("toy_curves", curves, tables.CURVES)):
-        (tmp_path / f"results/tables/{name}.csv").write_text(to_csv(frame, schema, name))
+    frames = {
+        "": (table, TABLE),
+        "_curves": (curves, CURVES),
+        "_seeds": (seeds_of(study, table), SEEDS),
+        "_weights": (weights_of(study, table), WEIGHTS),
+    }
+    for ending, (frame, schema) in frames.items():
+        (tmp_path / f"results/tables/toy{ending}.csv").write_text(to_csv(frame, schema, ending))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["plot", "toy"])
     return tmp_path
@@ -341,12 +453,12 @@ def test_plot_writes_what_applies_and_removes_what_does_not(workspace, capsys):
     folder.mkdir(parents=True)
     (folder / "reported_log.svg").write_text("stale")
     plot.main()
-    names = ["differences", "curves", "penalty", "coefficients"]
+    names = ALWAYS
     assert {file.name for file in folder.iterdir()} == {f"{name}.svg" for name in names}
     assert capsys.readouterr().out.split() == [f"results/figures/toy/{name}.svg" for name in names]
-    drawn = {file.name: file.read_bytes() for file in folder.iterdir()}
+    first = {file.name: file.read_bytes() for file in folder.iterdir()}
     plot.main()
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == drawn
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == first
 
 
 def test_plot_names_a_missing_file_and_the_stage_that_writes_it(workspace):

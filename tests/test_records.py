@@ -39,10 +39,11 @@ def a_config(*, row="none", seeds=3, l2=0.0, activation="relu", dropout=None):
     }
 
 
-def a_record(config=None, *, train=0.95, test=0.94, penalty=0.0, metric="accuracy", guess=0.5):
+def a_record(config=None, *, train=0.95, test=0.94, penalty=0.0, metric="accuracy", guess=0.5, norms=None):
     """A record of two epochs.
 
-    `train` and `test` are the final metric, `penalty` its share of a loss of 0.5: a number, or one for each seed.
+    `train` and `test` are the final metric, `penalty` its share of a loss of 0.5: a number, or one for each seed;
+    `norms` gives each weight array's, one for each seed.
     """
     config = config or a_config()
     n = config["seeds"]
@@ -60,7 +61,13 @@ def a_record(config=None, *, train=0.95, test=0.94, penalty=0.0, metric="accurac
         "versions": {"python": "3.11.7"},
         "device": "cpu",
         "parameters": 58,
-        "seeds": [_seed(seed, train, test, penalty, metric) for seed in range(n)],
+        "seeds": [
+            {
+                **_seed(seed, train, test, penalty, metric),
+                "weight_norms": {path: values[seed] for path, values in (norms or {"dense/kernel": [1.0] * n}).items()},
+            }
+            for seed in range(n)
+        ],
     }
 
 
@@ -74,7 +81,6 @@ def _seed(seed, train, test, penalty, metric):
         "curve": {"epoch": [1, 2], **curve, metric: [0.4, float(train[seed])], **held_out},
         "final": {"train": {**figures, metric: float(train[seed])}, "test": {**figures, metric: float(test[seed])}},
         "first_non_finite_epoch": None,
-        "weight_norms": {"dense/kernel": 1.0},
         **({"top_class_share": {"train": 0.5, "test": 0.5}} if metric == "accuracy" else {}),
     }
 
@@ -217,6 +223,8 @@ def _broken(change):
         (lambda record: record["data"]["samples"].pop("train"), "data"),
         (lambda record: record["data"]["guess"].pop("test"), "data"),
         (lambda record: record["data"]["guess"].update(test=None), "data.guess.test"),
+        (lambda record: record["seeds"][1].pop("weight_norms"), "seeds.1.weight_norms"),
+        (lambda record: record["seeds"][1]["weight_norms"].update(other=1.0), "seed 1: weight_norms"),
     ],
 )
 def test_an_incomplete_record_is_refused_and_the_place_named(change, named):
@@ -249,6 +257,35 @@ def test_check_refuses_a_number_edited_by_hand_and_writes_nothing(workspace, mon
     table.unlink()
     with pytest.raises(UserError, match=r"^results/tables/toy\.csv: is missing"):
         _stage(monkeypatch, "toy", "--check")
+
+
+@pytest.mark.parametrize(
+    ("ending", "old", "new"),
+    [
+        ("_curves.csv", ",2,accuracy,3,0.95,", ",2,accuracy,3,0.96,"),
+        ("_seeds.csv", "l2,1,accuracy,0.95,,0.92", "l2,1,accuracy,0.95,,0.93"),
+        ("_weights.csv", "l2,dense/kernel,3,1,", "l2,dense/kernel,3,2,"),
+        (".md", "0.92", "0.93"),
+    ],
+)
+def test_check_of_all_studies_refuses_any_file_edited_by_hand(workspace, monkeypatch, ending, old, new):
+    _write("params.yaml", "studies: {toy: {dataset: toy_data, seeds: 3}}")
+    _stage(monkeypatch, "toy")
+    _stage(monkeypatch, "--check")
+    table = Path(f"results/tables/toy{ending}")
+    text = table.read_text(encoding="utf-8")
+    assert old in text
+    table.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=rf"^results/tables/toy{ending}: line \d+ is not what the records give"
+    ) as error:
+        _stage(monkeypatch, "--check")
+    assert "\n" not in str(error.value)
+
+
+def test_only_a_check_may_name_no_study(workspace, monkeypatch):
+    with pytest.raises(UserError, match="usage"):
+        _stage(monkeypatch)
 
 
 def _edit_record(row, change):
@@ -357,6 +394,23 @@ def test_summary_holds_arrays_over_the_seeds():
     assert summary.curve["penalty_share"].tolist() == [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
     assert np.isnan(summary.first_non_finite_epoch).all()
     assert summary.top_class_share["test"].tolist() == [0.5] * 3
+
+
+def test_weight_arrays_stand_from_input_to_output_kernel_before_bias():
+    config = a_config()
+    kinds = ["conv2d", "batch_normalization", "flatten", *["dense"] * 11, "unknown"]
+    config["layers"] = [{"type": kind} for kind in kinds]
+    wanted = [
+        *("conv2d_1/kernel", "conv2d_1/bias", "batch_normalization_1/gamma", "batch_normalization_1/beta"),
+        *(f"dense_{number}/{array}" for number in (2, 10, 11) for array in ("kernel", "bias")),
+        "other/kernel",
+    ]
+    norms = {path: [float(seed) for seed in range(3)] for path in wanted}
+    norms["other/kernel"][1] = math.nan
+    summary = a_summary(config=config, norms=norms)
+    assert list(summary.weight_norms) == wanted
+    assert summary.weight_norms["dense_10/bias"].tolist() == [0, 1, 2]
+    assert np.isnan(summary.weight_norms["other/kernel"]).tolist() == [False, True, False]
 
 
 def test_what_was_not_finite_is_nan():

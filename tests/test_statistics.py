@@ -108,26 +108,51 @@ def test_holm_leaves_unknown_p_values_out():
     assert statistics.holm([]).size == 0
 
 
-def test_no_effect_gives_at_most_five_percent_false_alarms_in_a_study(monkeypatch):
+def p_values_of(runs):
+    """Paired t-tests of all rows against row 0, (studies, rows - 1), of runs (studies, rows, seeds)."""
+    return stats.ttest_rel(runs[:, 1:], runs[:, :1], axis=2).pvalue
+
+
+def runs_of(random, studies, rows, seeds):
+    """Runs without an effect, (studies, rows, seeds): what the rows share in a seed, and what each adds."""
+    return random.normal(size=(studies, 1, seeds)) + random.normal(size=(studies, rows, seeds))
+
+
+def rate_within(share, trials):
+    """Three standard errors of a rate that is counted over so many trials."""
+    return 3 * math.sqrt(share * (1 - share) / trials)
+
+
+@pytest.mark.parametrize("rows", [5, 9, 15])  # as many as the studies have
+def test_no_effect_gives_at_most_five_percent_false_alarms_in_a_study(monkeypatch, rows):
     monkeypatch.setattr("gc.collect", int)  # statsmodels collects garbage in every call: nearly all the time
-    random, studies, rows, seeds = np.random.default_rng(1), 500, 5, 10
-    alarms = 0
-    for _ in range(studies):
-        shared = random.normal(size=seeds)  # what the rows of a study have in common, seed by seed
-        runs = shared + random.normal(size=(rows + 1, seeds))
-        p_values = [statistics.paired_difference(run, runs[0]).p_value for run in runs[1:]]
-        alarms += (statistics.holm(p_values) < 0.05).any()
-    assert alarms / studies <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+    runs = runs_of(np.random.default_rng(rows), studies=4000, rows=rows, seeds=10)
+    p_values = p_values_of(runs)
+    ours = [[statistics.paired_difference(row, study[0]).p_value for row in study[1:]] for study in runs[:10]]
+    assert p_values[:10] == pytest.approx(np.array(ours))
+    alarms = np.array([(statistics.holm(line) < 0.05).any() for line in p_values])
+    assert 0.01 < alarms.mean() <= 0.05 + rate_within(0.05, len(alarms))
 
 
-def test_an_effect_as_large_as_promised_is_found_as_often_as_promised():
-    random, studies, seeds, comparisons = np.random.default_rng(2), 500, 10, 4
-    effect = statistics.minimum_detectable_effect(seeds, comparisons)
-    found = 0
-    for _ in range(studies):
-        p_value = statistics.paired_difference(random.normal(effect, 1, seeds), np.zeros(seeds)).p_value
-        found += p_value < 0.05 / comparisons
-    assert found / studies == pytest.approx(0.8, abs=3 * math.sqrt(0.8 * 0.2 / studies))
+def test_rows_that_differ_do_not_raise_the_false_alarms_of_the_others(monkeypatch):
+    monkeypatch.setattr("gc.collect", int)
+    runs = runs_of(np.random.default_rng(3), studies=4000, rows=15, seeds=10)
+    runs[:, 8:] += 10  # half of the rows are far from the baseline, and Holm's later steps are less strict
+    alarms = np.array([(statistics.holm(line)[:7] < 0.05).any() for line in p_values_of(runs)])
+    assert alarms.mean() <= 0.05 + rate_within(0.05, len(alarms))
+
+
+@pytest.mark.parametrize(("rows", "seeds"), [(5, 10), (15, 10), (15, 3)])
+def test_a_difference_as_small_as_promised_is_found_as_often_as_promised(monkeypatch, rows, seeds):
+    """The last row differs from the baseline by the smallest detectable difference, the others do not."""
+    monkeypatch.setattr("gc.collect", int)
+    runs = runs_of(np.random.default_rng(rows * seeds), studies=4000, rows=rows, seeds=seeds)
+    runs[:, -1] += math.sqrt(2) * statistics.minimum_detectable_effect(seeds, rows - 1)
+    p_values = p_values_of(runs)
+    alone = (p_values[:, -1] < 0.05 / (rows - 1)).mean()
+    assert alone == pytest.approx(0.8, abs=rate_within(0.8, len(runs)))
+    adjusted = np.array([statistics.holm(line)[-1] < 0.05 for line in p_values])
+    assert adjusted.mean() >= 0.8 - rate_within(0.8, len(runs))
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -173,6 +198,13 @@ def test_deviation_comes_back_from_the_interval():
     difference = statistics.paired_difference(differences, np.zeros(4))
     deviation = statistics.deviation_from_interval(difference.low, difference.high, 4)
     assert deviation == pytest.approx(differences.std(ddof=1))
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_typical_deviation_is_that_of_the_population(n):
+    deviations = np.random.default_rng(n).normal(0, 0.3, (20000, n)).std(axis=1, ddof=1)
+    assert np.median(deviations) < 0.3 < 1.03 * statistics.typical_deviation(deviations, n)
+    assert statistics.typical_deviation(deviations, n) == pytest.approx(0.3, rel=0.02)
 
 
 def test_trajectory_distance_by_hand():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from test_records import a_config, a_study, a_summary
 
 from stages.core import diagnosis, ranks, statistics, tables
@@ -166,10 +167,75 @@ def test_curves_hold_every_quantity_at_every_epoch(example):
 def test_detectable_difference_comes_from_the_rows_with_all_seeds(example):
     _, table, _ = example
     l2, stuck = (0.94 + 2 * SPREAD) - (0.976 + SPREAD[::-1]), 0.098 - (0.976 + SPREAD[::-1])
-    expected = np.median([np.std(l2, ddof=1), np.std(stuck, ddof=1)]) * statistics.minimum_detectable_effect(3, 3)
+    bias = math.sqrt(math.log(2))  # the median of chi-square on 2 degrees of freedom is 2 ln 2
+    effect = statistics.minimum_detectable_effect(3, 3)
+    expected = np.median([np.std(l2, ddof=1), np.std(stuck, ddof=1)]) / bias * effect
     assert tables.detectable_difference(table) == pytest.approx(expected, rel=1e-6)
     read = tables.read_table(csv_of(table))
     assert tables.detectable_difference(read) == pytest.approx(expected, rel=1e-4)
+
+
+def test_seeds_hold_every_value_behind_the_means(example):
+    study, summaries = rows_of_a_study()
+    seeds = tables.seeds_table(study, summaries)
+    assert seeds["row"].tolist() == [row for row in study["rows"] for _ in range(3)]
+    l2 = seeds[seeds["row"] == "l2"]
+    assert l2["seed"].tolist() == [0, 1, 2] and set(l2["metric"]) == {"accuracy"}
+    assert l2["train"].tolist() == pytest.approx([0.948, 0.95, 0.952])
+    assert l2["test"].tolist() == pytest.approx([0.936, 0.94, 0.944])
+    assert l2["validation"].isna().all()
+    means = seeds.groupby("row", sort=False)["test"].mean()
+    assert means.tolist() == pytest.approx(example[1]["mean"].tolist())
+    text = to_csv(seeds, SEEDS, "seeds")
+    assert "toy,linear,1,accuracy,0.97,,\n" in text  # the seed that is not finite
+    assert to_csv(tables.read_seeds(text), SEEDS, "seeds") == text
+
+
+def test_weights_hold_the_norms_over_the_finite_seeds():
+    study = a_study(("none",))
+    norms = {"dense_1/kernel": [1.0, 2.0, 3.0], "dense_1/bias": [0.5, NAN, 0.7], "dense_2/bias": [NAN] * 3}
+    weights = tables.weights_table(study, {"none": a_summary(norms=norms)}).set_index("weight")
+    assert weights.index.tolist() == ["dense_1/kernel", "dense_1/bias", "dense_2/bias"]
+    kernel, bias, lost = weights[["n", "norm_mean", "norm_sd"]].to_numpy(float)
+    assert kernel.tolist() == [3, 2.0, 1.0]
+    assert bias.tolist() == pytest.approx([2, 0.6, 0.1 * math.sqrt(2)])
+    assert lost[0] == 0 and np.isnan(lost[1:]).all()
+    text = to_csv(weights.reset_index()[list(WEIGHTS.columns)], WEIGHTS, "weights")
+    assert text.endswith("toy,none,dense_2/bias,0,,\n")
+    assert to_csv(tables.read_weights(text), WEIGHTS, "weights") == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "ends"),
+    [
+        ("accuracy", [0.99, 0.9, 1.0], (None, 1.0)),
+        ("accuracy", [0.01, 0.1, 0.0], (0.0, None)),
+        ("accuracy", [0.1, 0.9], (0.0, 1.0)),
+        ("accuracy", [0.9, 0.91, 0.92], (None, None)),
+        ("mae", [0.1, 3.0, 5.0], (0.0, None)),
+    ],
+)
+def test_a_prediction_interval_ends_where_the_metric_does(metric, values, ends):
+    study = a_study(("none",), metric=f"test.{metric}")
+    table, _ = assembled(study, {"none": a_summary(config=a_config(seeds=len(values)), metric=metric, test=values)})
+    whole = statistics.prediction_interval(statistics.describe(values))
+    expected = [plain if end is None else end for plain, end in zip(whole, ends, strict=True)]
+    assert table.loc[0, ["prediction_low", "prediction_high"]].tolist() == pytest.approx(expected)
+    assert tables.read_table(csv_of(table)).loc[0, "prediction_high"] == pytest.approx(expected[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "seeds"), [(5, 3), (15, 10)])
+def test_the_stated_difference_would_have_been_found_as_often_as_stated(rows, seeds):
+    """Tables of rows without an effect; the power at the difference that each states, by the non-central t."""
+    random, differences = np.random.default_rng(seeds), []
+    for _ in range(100):
+        runs = random.normal(size=seeds) + random.normal(size=(rows, seeds))
+        interval = stats.ttest_rel(runs[1:], runs[:1], axis=1).confidence_interval(0.95)
+        frame = pd.DataFrame({"difference_low": interval.low, "difference_high": interval.high})
+        differences.append(tables.detectable_difference(frame.assign(n=seeds, n_finite=seeds, p_holm=1.0)))
+    critical = stats.t.isf(0.025 / (rows - 1), seeds - 1)
+    power = stats.nct.sf(critical, seeds - 1, np.median(differences) / math.sqrt(2) * math.sqrt(seeds))
+    assert power == pytest.approx(0.8, abs=0.04)
 
 
 # --- numbers that tell nothing
@@ -248,6 +314,8 @@ def _edit(text, column, row, value):
         ("p_holm", "0.0000001"),
         ("difference_low", "0.5"),
         ("prediction_high", "0"),
+        ("prediction_high", "1.1"),
+        ("prediction_low", "-0.1"),
         ("reproduced", "maybe"),
         ("diagnosis", "fine"),
         ("metric", "accuracy"),
@@ -295,9 +363,43 @@ def test_a_row_twice_is_refused_and_named(example):
         tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
 
 
+@pytest.fixture
+def others():
+    """CSV of the seeds and of the weights, with the function that reads it."""
+    study, summaries = rows_of_a_study()
+    frames = (tables.seeds_table(study, summaries), SEEDS), (tables.weights_table(study, summaries), WEIGHTS)
+    seeds, weights = (to_csv(frame, schema, "some.csv") for frame, schema in frames)
+    return {"seeds": (seeds, tables.read_seeds), "weights": (weights, tables.read_weights)}
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "reason"),
+    [
+        ("seeds", ",seed,", ",number,", "has no column seed"),
+        ("seeds", "none,1", "none,0", "toy/none/0 stands there twice"),
+        ("seeds", "0.952", "1.952", "toy/l2/2: an accuracy lies outside 0 to 1"),
+        ("seeds", "0.952", "-0.952", "toy/l2/2: train -0.952: "),
+        ("seeds", "l2,2,accuracy", "l2,2,loss", "toy/l2/2: metric loss: "),
+        ("seeds", "l2,2", "l2,-2", "toy/l2/-2: seed -2: "),
+        ("seeds", "0.952", "high", "is not a table of seeds"),
+        ("weights", "norm_sd", "sd", "has no column norm_sd"),
+        ("weights", "toy,l2", "toy,none", "toy/none/dense/kernel stands there twice"),
+        ("weights", "l2,dense/kernel,3,1,", "l2,dense/kernel,3,-1,", "toy/l2/dense/kernel: norm_mean -1.0: "),
+        ("weights", "l2,dense/kernel", "l2,dense", "toy/l2/dense: weight dense: "),
+        ("weights", "l2,dense/kernel,3", "l2,dense/kernel,three", "is not a table of weights"),
+    ],
+)
+def test_bad_seeds_and_weights_are_refused_in_one_line(others, table, old, new, reason):
+    text, read = others[table]
+    assert old in text
+    with pytest.raises(UserError, match=rf"^some\.csv: {reason}") as error:
+        read(text.replace(old, new, 1), "some.csv")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("text", ["", "\n", "<html></html>", "study\n\x00", '"'])
 def test_what_is_no_table_is_refused_in_one_line(text):
-    for read in (tables.read_table, tables.read_curves):
+    for read in (tables.read_table, tables.read_curves, tables.read_seeds, tables.read_weights):
         with pytest.raises(UserError, match=r"^some\.csv: ") as error:
             read(text, "some.csv")
         assert "\n" not in str(error.value)

@@ -58,6 +58,8 @@ def _draw(axes: Axes, study: Mapping[str, Any], comparison: Comparison) -> float
         color_palette={row: style.colour for row, style in styles.items()},
         text_h_margin=0.03 * span,
     )
+    for (bar,) in drawn["crossbars"]:  # it runs through its rows in an order that changes from process to process
+        bar.set_data([bar.get_xdata().min(), bar.get_xdata().max()], bar.get_ydata()[:2])
     half = (len(ranks) + 1) // 2
     for row, label in zip([*ranks.index[:half], *ranks.index[: half - 1 : -1]], drawn["labels"], strict=True):
         x, y = label.get_position()

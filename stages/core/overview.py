@@ -57,7 +57,7 @@ def to_markdown(studies: Mapping[str, Study], overview: pd.DataFrame, comparison
         "reproduced",
     )
     rules = ["---"] * 3 + ["---:"] * 7
-    lines = [headings, rules, *(_cells(line, studies[line.study]["question"]) for line in overview.itertuples())]
+    lines = [headings, rules, *(_cells(studies[line.study], line) for line in overview.itertuples())]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     parts = ["# Overview", table, COLUMNS, *(_link(figure, found) for figure, found in comparisons.items())]
     return "\n\n".join(parts) + "\n"
@@ -114,13 +114,13 @@ def _line(study: Study, table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _cells(line: Any, question: str) -> list[str]:
+def _cells(study: Study, line: Any) -> list[str]:
     mean, sd = tables.with_spread(line.baseline_mean, line.baseline_sd)
     split, metric = line.metric.split(".")
     return [
         f"[{line.study}](tables/{line.study}.md)",
-        tables.escape(question),
-        tables.escape(line.dataset),
+        tables.escape(study["question"]),
+        tables.escape(study["dataset_title"]),
         f"{line.rows} × {line.seeds}",
         f"{mean} ± {sd} {split} {metric}",
         tables.DASH if math.isnan(line.detectable_difference) else f"{line.detectable_difference:.2g}",

@@ -167,6 +167,14 @@ def deviation_from_interval(low: ArrayLike, high: ArrayLike, n: int) -> np.ndarr
     return half * np.sqrt(n) / stats.t.ppf((1 + LEVEL) / 2, n - 1)
 
 
+def typical_deviation(deviations: ArrayLike, n: int) -> float:
+    """The median of standard deviations, each of n normal values, without its bias.
+
+    The median of the standard deviation of n values is σ · sqrt(median of χ²(n - 1) / (n - 1)), which is below σ.
+    """
+    return float(np.median(deviations) / np.sqrt(stats.chi2.median(n - 1) / (n - 1)))
+
+
 def trajectory_distance(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, reported: ArrayLike) -> np.ndarray:
     """How far a reported log lies from the measured curves, per column, in units of the seeds' spread.
 

@@ -121,7 +121,7 @@ def rank_by_distance(log: Mapping[str, list[float]], curves: pd.DataFrame) -> pd
 def detectable_difference(table: pd.DataFrame) -> float:
     """The smallest difference from the baseline that the number of seeds could have shown, in the metric's unit.
 
-    `statistics.minimum_detectable_effect` times the median standard deviation of the paired differences, over the rows
+    `statistics.minimum_detectable_effect` times the typical standard deviation of the paired differences, over the rows
     whose seeds are all finite. NaN if no row has an interval.
     """
     complete = table[(table["n_finite"] == table["n"]) & table["difference_low"].notna()]
@@ -129,7 +129,7 @@ def detectable_difference(table: pd.DataFrame) -> float:
         return math.nan
     n = int(complete["n"].iloc[0])
     deviations = statistics.deviation_from_interval(complete["difference_low"], complete["difference_high"], n)
-    return float(np.median(deviations)) * statistics.minimum_detectable_effect(n, comparisons(table))
+    return statistics.typical_deviation(deviations, n) * statistics.minimum_detectable_effect(n, comparisons(table))
 
 
 def comparisons(table: pd.DataFrame) -> int:
