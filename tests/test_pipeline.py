@@ -1,6 +1,7 @@
 """The real pipeline, `dvc repro` and all, in a copy of this repository on a small study of scikit-learn's digits."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -97,6 +98,8 @@ def test_only_what_changed_runs_again(workspace):
     assert trained(ran(workspace)) == ["kernel_l2_1e-3"]
     after = measured(workspace)
     assert [name for name in before if before[name] != after[name]] == ["kernel_l2_1e-3"]
+    changes = json.loads(run(workspace, "dvc", "metrics", "diff", "--json"))["results/metrics.json"]
+    assert set(changes) == {"digits_comparison.kernel_l2_1e-3"}
     commit(workspace)
 
     edit(workspace / STUDY, r"^figure_title: .*", "figure_title: Another title")
@@ -107,11 +110,29 @@ def test_only_what_changed_runs_again(workspace):
     assert "Another title" in figure.read_text(encoding="utf-8")
     commit(workspace)
 
+    edit(workspace / "stages/core/figure_style.py", r'"font\.size": \d+', '"font.size": 12')
+    stages = ran(workspace)
+    assert {"plot@digits_comparison", "overview"} <= set(stages)
+    assert not [stage for stage in stages if stage.startswith(("compose", "train", "aggregate"))]
+    commit(workspace)
+
     for module in ("training", "models"):
         edit(workspace / f"stages/core/{module}.py", r'\A"""', '"""Another docstring. ')
         edit(workspace / f"stages/core/{module}.py", r"\Z", "# A comment.\n")
     assert ran(workspace) == ["compose"]
     commit(workspace)
+
+
+def test_a_number_edited_by_hand_is_refused_even_if_dvc_was_told_that_it_belongs_there(workspace):
+    check = (sys.executable, "-m", "stages.aggregate", "--check")
+    run(workspace, *check)
+    table = workspace / "results/tables/digits_comparison_seeds.csv"
+    edit(table, r"^(digits_comparison,none,0,accuracy),[\d.]+", r"\1,0.5")
+    run(workspace, "dvc", "commit", "--force", "--no-relink", "aggregate@digits_comparison")
+    output = run(workspace, *check, expect=1)
+    assert output.startswith(f"regbench: {table.relative_to(workspace)}: line 2 is not what the records give")
+    assert output.count("\n") == 1
+    run(workspace, "git", "checkout", "--quiet", "--", ".")
 
 
 def test_a_row_that_goes_leaves_the_table_and_its_record_is_an_error(workspace):

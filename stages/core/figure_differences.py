@@ -37,7 +37,7 @@ def differences(study: Mapping[str, Any], table: pd.DataFrame) -> Figure:
     difference = page.axes(left, 0.3, wide, body)
     level = page.axes(WIDTH - MARGIN - wide, 0.3, wide, body)
     row_axis(difference, labels)
-    row_axis(level, [""] * len(labels))
+    row_axis(level, labels, named=False)
     _draw_differences(difference, study, table)
     _draw_levels(level, study, table)
     page.text(left + wide + 0.1, 0.22, "difference [95 % interval]", size=8, color=MUTED)

@@ -45,7 +45,7 @@ def generalization(study: Mapping[str, Any], table: pd.DataFrame, seeds: pd.Data
     level = page.axes(left, 0.3, 0.56 * wide, body)
     gap = page.axes(left + 0.56 * wide + 0.4, 0.3, 0.44 * wide, body)
     row_axis(level, labels)
-    row_axis(gap, [""] * len(labels))
+    row_axis(gap, labels, named=False)
     by_row = dict(list(seeds.groupby("row")))
     _draw_levels(level, study, table, by_row, split)
     _draw_gaps(gap, study, table, by_row, split)

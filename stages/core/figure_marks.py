@@ -11,11 +11,14 @@ from stages.core.figure_style import ALARM, FAINT, INK, STYLES, style_of
 from stages.core.figure_text import kind_of
 
 
-def row_axis(axes: Axes, labels: Sequence[str]) -> None:
-    """One line a row, the first on top, every other one shaded."""
+def row_axis(axes: Axes, labels: Sequence[str], named: bool = True) -> None:
+    """One line a row, the first on top, every other one shaded; its label on the left if `named`."""
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_yticks(range(len(labels)), labels, linespacing=1.15, va="center")
-    axes.tick_params(axis="y", length=0, labelsize=8.5)
+    if named:
+        axes.set_yticks(range(len(labels)), labels, linespacing=1.15, va="center")
+        axes.tick_params(axis="y", length=0, labelsize=8.5)
+    else:
+        axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     for position in range(0, len(labels), 2):
         axes.axhspan(position - 0.5, position + 0.5, color="#f5f5f5", zorder=0, linewidth=0)

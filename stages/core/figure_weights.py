@@ -39,7 +39,7 @@ def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.Data
         top = head + (head + body + foot) * down
         for right, weight in enumerate(line):
             axes = page.axes(left + wide * right, top, wide - GAP, body)
-            row_axis(axes, labels if right == 0 else [""] * len(labels))
+            row_axis(axes, labels, named=right == 0)
             axes.set_title(weight, fontsize=8.5, pad=5)
             _draw_norms(axes, study, table["row"], norms.loc[weight])
     page.text(left, full - 0.22, "Euclidean norm ‖w‖₂ of the weight array (no unit)", size=9, va="center")
@@ -58,16 +58,16 @@ def _panel_lines(weights: Sequence[str]) -> list[list[str]]:
 
 def _draw_norms(axes: Axes, study: Mapping[str, Any], rows: Sequence[str], norms: pd.DataFrame) -> None:
     axes.axvline(norms["norm_mean"][study["baseline"]], color=FAINT, linewidth=2.5, zorder=1)
-    for position, row in enumerate(rows):
-        mean, sd = norms.loc[row, ["norm_mean", "norm_sd"]].astype(float)
-        if not math.isfinite(mean):
+    means, sds = (norms.loc[rows, name].to_numpy(float) for name in ("norm_mean", "norm_sd"))
+    styles = [style_of(kind_of(study, row)) for row in rows]
+    colours = [style.colour for style in styles]
+    axes.hlines(range(len(rows)), np.maximum(means - sds, 0), means + sds, colors=colours, linewidth=2)
+    for position, (row, mean, style) in enumerate(zip(rows, means, styles, strict=True)):
+        if math.isfinite(mean):
+            axes.plot(mean, position, style.marker, color=style.colour, markersize=5, label=row)
+        else:
             note(axes, position, DIVERGED)
-            continue
-        style = style_of(kind_of(study, row))
-        if math.isfinite(sd):
-            axes.hlines(position, max(mean - sd, 0), mean + sd, color=style.colour, linewidth=2)
-        axes.plot(mean, position, style.marker, color=style.colour, markersize=5, label=row)
-    _norm_scale(axes, norms["norm_mean"].to_numpy(float), norms["norm_sd"].fillna(0).to_numpy(float))
+    _norm_scale(axes, means, np.nan_to_num(sds))
 
 
 def _norm_scale(axes: Axes, means: np.ndarray, sds: np.ndarray) -> None:
