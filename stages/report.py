@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from stages.core import records, report, tables
+from stages.core import checked_csv, records, report, tables
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
 from stages.core.schema import read_yaml
+from stages.core.table_schemas import OVERVIEW
 
 STUDIES, RESULTS, TEMPLATES = Path("build/studies"), Path("results"), Path(__file__).parent / "templates"
 REPORT = RESULTS / "report.html"
@@ -19,7 +20,7 @@ REPORT = RESULTS / "report.html"
 
 def main() -> None:
     results = [read(name) for name in read_yaml(Path("params.yaml"))["studies"]]
-    overview = pd.DataFrame([report.overview_line(of_study) for of_study in results if of_study.table is not None])
+    overview = read_overview({of_study.study["name"] for of_study in results})
     templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir())}
     write_atomically(REPORT, report.to_html(results, overview, read_figures("overview"), templates))
     print(REPORT)
@@ -45,6 +46,17 @@ def read(name: str) -> report.Results:
         if frame is not None and list(frame["row"].unique()) != list(study["rows"]):
             raise UserError(f"{file}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
     return results
+
+
+def read_overview(names: set[str]) -> pd.DataFrame | None:
+    """The overview of the studies, if it is there."""
+    path = RESULTS / "overview.csv"
+    if not path.is_file():
+        return None
+    overview = checked_csv.read(path.read_text(encoding="utf-8"), OVERVIEW, str(path))
+    if not set(overview["study"]) <= names:
+        raise UserError(f"{path}: has other studies than params.yaml; `dvc repro overview` writes it anew")
+    return overview
 
 
 def read_records(study: dict[str, Any]) -> dict[str, records.Record]:

@@ -9,17 +9,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from test_records import a_config, a_record, a_study
 
 from stages import compose
 from stages import report as stage
-from stages.core import records, report, report_figures, report_tables, tables, translations
+from stages.core import overview, records, report, report_figures, report_tables, tables, translations
+from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError
+from stages.core.table_schemas import CURVES, OVERVIEW, TABLE
 
 ROOT = Path(__file__).parents[1]
-RESULTS = [ROOT / "results" / name for name in ("datasets", "figures", "runs", "tables")]
+RESULTS = [ROOT / "results" / name for name in ("datasets", "figures", "overview.csv", "runs", "tables")]
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in stage.TEMPLATES.iterdir()}
 NAN = math.nan
 HOSTILE = "<script>window.hurt = true</script><img src=x onerror='window.hurt = true'>\"'&{{ 7 * 7 }}"
@@ -91,8 +92,10 @@ def constructed():
 
 
 def html_of(studies, figures=None):
-    lines = [report.overview_line(of_study) for of_study in studies if of_study.table is not None]
-    return report.to_html(studies, pd.DataFrame(lines), figures or {}, TEMPLATES)
+    known = [of_study for of_study in studies if of_study.table is not None]
+    declared = {of_study.study["name"]: of_study.study for of_study in known}
+    lines = overview.overview_table(declared, {of_study.study["name"]: of_study.table for of_study in known})
+    return report.to_html(studies, lines, figures or {}, TEMPLATES)
 
 
 @pytest.fixture(scope="module")
@@ -207,15 +210,6 @@ def test_one_seed_claims_nothing():
     assert cells(single, "measured") == ["0.9000 ± – n = 1", "0.5000 ± – n = 1"]
     assert cells(single, "difference") == ["baseline", "-0.4000 [–]"]
     assert cells(single, "p_holm") == ["–", "–"]
-    line = report.overview_line(single)
-    assert (line["better"], line["worse"], line["reproduced"]) == (0, 0, 0)
-    assert math.isnan(line["detectable_difference"])
-
-
-def test_the_overview_counts_rows():
-    line = report.overview_line(constructed()[0])
-    wanted = {"rows": 4, "seeds": 3, "better": 1, "worse": 1, "diverged": 1, "reported": 3, "reproduced": 2}
-    assert {name: line[name] for name in wanted} == wanted
 
 
 def test_rows_made_in_different_ways_are_told_apart():
@@ -243,8 +237,8 @@ def workspace(tmp_path, monkeypatch):
     of_study = results({"none": np.array([0.9, 0.91, 0.92]), "l2": np.array([0.8, 0.82, 0.81])})
     write("params.yaml", json.dumps({"device": "cpu", "studies": {"toy": {"dataset": "toy_data", "seeds": 3}}}))
     write("build/studies/toy.yaml", json.dumps(of_study.study))
-    write("results/tables/toy.csv", tables.to_csv(of_study.table, tables.TABLE, "table"))
-    write("results/tables/toy_curves.csv", tables.to_csv(of_study.curves, tables.CURVES, "curves"))
+    write("results/tables/toy.csv", to_csv(of_study.table, TABLE, "table"))
+    write("results/tables/toy_curves.csv", to_csv(of_study.curves, CURVES, "curves"))
     write("results/datasets/toy_data.json", json.dumps(SHEET))
     for row in of_study.study["rows"]:
         config = {**a_config(row=row), "note": "x"}
@@ -281,6 +275,18 @@ def test_a_record_edited_by_hand_is_refused(workspace):
     with pytest.raises(UserError, match=r"results/runs/toy/l2\.json: was edited by hand"):
         stage.main()
     assert not Path("results/report.html").exists()
+
+
+def test_the_overview_is_the_one_of_the_results_and_of_no_other_studies(workspace):
+    study = results({"none": np.array([0.9, 0.91, 0.92]), "l2": np.array([0.8, 0.82, 0.81])})
+    lines = overview.overview_table({"toy": study.study}, {"toy": study.table})
+    write("results/overview.csv", to_csv(lines.assign(detectable_difference=0.777), OVERVIEW, "overview"))
+    stage.main()
+    text = Path("results/report.html").read_text(encoding="utf-8")
+    assert 'value="0.777"' in text
+    write("results/overview.csv", to_csv(lines.assign(study="gone"), OVERVIEW, "overview"))
+    with pytest.raises(UserError, match=r"^results/overview\.csv: has other studies than params\.yaml"):
+        stage.main()
 
 
 def test_a_table_of_other_rows_is_refused(workspace):

@@ -52,23 +52,26 @@ class Fact:
 
 
 def to_html(
-    results: Sequence[Results], overview: pd.DataFrame, figures: Mapping[str, bytes], templates: Mapping[str, str]
+    results: Sequence[Results],
+    overview: pd.DataFrame | None,
+    figures: Mapping[str, bytes],
+    templates: Mapping[str, str],
 ) -> str:
     """The page.
 
     Args:
         results: of each study, in the order of the page.
-        overview: one line a study that has results; columns as in results/overview.csv.
+        overview: the frame of results/overview.csv, None if it is not there.
         figures: over several studies, SVG by name.
         templates: the texts of PAGE, SCRIPT and STYLE by these names; the first is a Jinja template.
 
     Raises:
         UserError: a template of an answer is wrong.
     """
-    titles = {of_study.study["name"]: of_study.study["title"] for of_study in results}
+    studies = {of_study.study["name"]: of_study.study for of_study in results}
     return _template(templates[PAGE]).render(
         studies=[_section(of_study) for of_study in results],
-        overview=None if overview.empty else report_tables.overview(overview, titles),
+        overview=None if overview is None else report_tables.overview(overview, studies),
         figures=report_figures.images(figures, "Over several studies."),
         reading=_reading(),
         script=_Embedded(templates[SCRIPT]),
@@ -82,30 +85,6 @@ class _Embedded:
     def __init__(self, text: str):
         self.text = Markup(text)
         self.source = Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
-
-
-def overview_line(results: Results) -> dict[str, Any]:
-    """A study that has results in one line, columns as in results/overview.csv."""
-    study, table = results.study, results.table
-    rows = answers.rows_of(study, table, results.curves).values()
-    baseline = table.set_index("row").loc[study["baseline"]]
-    return {
-        "study": study["name"],
-        "dataset": study["dataset_title"],
-        "metric": study["metric"],
-        "rows": len(table),
-        "seeds": study["n_seeds"],
-        "baseline": baseline["label"],
-        "baseline_mean": baseline["mean"],
-        "baseline_sd": baseline["sd"],
-        "detectable_difference": tables.detectable_difference(table),
-        "better": sum(row.better is True for row in rows),
-        "worse": sum(row.worse is True for row in rows),
-        "not_learning": int((table["diagnosis"] == "not learning").sum()),
-        "diverged": int((table["diagnosis"] == "diverged").sum()),
-        "reported": int(table["reported"].notna().sum()),
-        "reproduced": int((table["reproduced"] == "yes").sum()),
-    }
 
 
 def facts(records: Mapping[str, Record]) -> list[Fact]:

@@ -66,11 +66,19 @@ def images(drawn: Mapping[str, bytes], subject: str) -> list[Image]:
         subject: what they are about, for the text of each.
     """
     order = {name: position for position, name in enumerate(KNOWN)}
-    return [_image(name, drawn[name], subject) for name in sorted(drawn, key=lambda name: (order.get(name, 99), name))]
+    return [
+        _image(name, drawn[name], subject)
+        for name in sorted(drawn, key=lambda name: (order.get(_kind(name), 99), name))
+    ]
+
+
+def _kind(name: str) -> str:
+    """critical_difference_<study> is a critical_difference."""
+    return "critical_difference" if name.startswith("critical_difference") else name
 
 
 def _image(name: str, svg: bytes, subject: str) -> Image:
     plain = name.replace("_", " ").capitalize()
-    title, seen = KNOWN.get(name, (Words(plain, plain), plain))
+    title, seen = KNOWN.get(_kind(name), (Words(plain, plain), plain))
     uri = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     return Image(name, both(*title), f"{seen}. {subject}", uri)

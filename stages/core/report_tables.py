@@ -90,17 +90,17 @@ def ranking(study: Mapping[str, Any], log: str, curves: pd.DataFrame) -> Table:
     return _layout(f"ranking-{study['name']}-{log}", words("ranking_caption", log=log), columns)
 
 
-def overview(frame: pd.DataFrame, titles: Mapping[str, str]) -> Table:
+def overview(frame: pd.DataFrame, studies: Mapping[str, Mapping[str, Any]]) -> Table:
     """One line a study.
 
     Args:
-        frame: columns as in results/overview.csv.
-        titles: of the studies, by name.
+        frame: of results/overview.csv.
+        studies: by name.
     """
-    lines = frame.to_dict("records")
+    lines = [{**line, **_titles(studies[line["study"]])} for line in frame.to_dict("records")]
     counts = ("better", "worse", "not_learning", "diverged")
     columns = [
-        Column("study", words("study"), [_link(line["study"], titles[line["study"]]) for line in lines], number=False),
+        Column("study", words("study"), [_link(line["study"], line["title"]) for line in lines], number=False),
         Column("dataset", words("dataset"), [_text(line["dataset"]) for line in lines], number=False),
         Column("metric", words("metric"), [_named(line["metric"]) for line in lines], number=False),
         Column("size", words("rows_seeds"), [_size(line) for line in lines]),
@@ -195,6 +195,12 @@ def _link(study: str, title: str) -> Markup:
 
 def _size(line: Mapping[str, Any]) -> Markup:
     return _cell(float(line["rows"] * line["seeds"]), f"{line['rows']} × {line['seeds']}")
+
+
+def _titles(study: Mapping[str, Any]) -> dict[str, str]:
+    """What people call a study, its data set and its baseline."""
+    baseline = study["rows"][study["baseline"]]["label"]
+    return {"title": study["title"], "dataset": study["dataset_title"], "baseline": baseline}
 
 
 def _baseline(line: Mapping[str, Any]) -> Markup:
