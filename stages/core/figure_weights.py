@@ -16,7 +16,6 @@ from stages.core.figure_style import DIVERGED, FAINT, house_style, style_of
 from stages.core.figure_text import kind_of, spread_text
 
 FEW = 5  # so many weight arrays stand in one line; more get a line for each kind (kernels, biases, ...)
-ACROSS = 8
 GAP = 0.25  # inches between two panels
 DECADES = 30  # norms that differ by a larger factor stand on a log axis
 
@@ -24,12 +23,15 @@ DECADES = 30  # norms that differ by a larger factor stand on a log axis
 @house_style()
 def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.DataFrame) -> Figure:
     """Final norms of every weight array, one panel an array and one line a row; the baseline's in grey behind."""
-    lines = _panel_lines(list(weights["weight"].unique()))
+    names = list(weights["weight"].unique())
     labels = [wrap(label, 46, lines=3) for label in table["label"]]
-    height = max(LINE * most_lines(labels) + 0.1, 0.26)
     left = MARGIN + max(inches(line, 8.5) for label in labels for line in label.split("\n")) + 0.15
-    wide = (WIDTH - MARGIN - left + GAP) / max(map(len, lines))
-    body, head, foot = height * len(table), 0.3, 0.35
+    room = WIDTH - MARGIN - left + GAP
+    lines = _panel_lines(names, int(room / (max(inches(name.partition("/")[0], 8.5) for name in names) + GAP)))
+    wide = room / max(map(len, lines))
+    titles = {name: name if inches(name, 8.5) + GAP < wide else name.replace("/", "/\n") for name in names}
+    height = max(LINE * most_lines(labels) + 0.1, 0.26)
+    body, head, foot = height * len(table), LINE * most_lines(list(titles.values())) + 0.14, 0.35
     legend = [*kind_handles(study, table["row"]), baseline_handle()]
     full = (head + body + foot) * len(lines) + 0.25
     subtitle = f"Norms of the trained weights, {spread_text(study)}; every panel has its own scale"
@@ -40,20 +42,21 @@ def weight_norms(study: Mapping[str, Any], table: pd.DataFrame, weights: pd.Data
         for right, weight in enumerate(line):
             axes = page.axes(left + wide * right, top, wide - GAP, body)
             row_axis(axes, labels, named=right == 0)
-            axes.set_title(weight, fontsize=8.5, pad=5)
+            axes.set_title(titles[weight], fontsize=8.5, pad=5, linespacing=1.15)
             _draw_norms(axes, study, table["row"], norms.loc[weight])
     page.text(left, full - 0.22, "Euclidean norm ‖w‖₂ of the weight array (no unit)", size=9, va="center")
     page.legend(legend, MARGIN, full, 4)
     return page.figure
 
 
-def _panel_lines(weights: Sequence[str]) -> list[list[str]]:
+def _panel_lines(weights: Sequence[str], across: int) -> list[list[str]]:
     """Weight arrays, "layer/array", in lines of panels: kernels first, then biases and so on."""
     kinds = dict.fromkeys(weight.partition("/")[2] for weight in weights)
     groups = [[weight for weight in weights if weight.partition("/")[2] == kind] for kind in kinds]
-    if len(weights) <= FEW:
+    across = max(across, 1)
+    if len(weights) <= min(FEW, across):
         return [[weight for group in groups for weight in group]]
-    return [group[start : start + ACROSS] for group in groups for start in range(0, len(group), ACROSS)]
+    return [group[start : start + across] for group in groups for start in range(0, len(group), across)]
 
 
 def _draw_norms(axes: Axes, study: Mapping[str, Any], rows: Sequence[str], norms: pd.DataFrame) -> None:
