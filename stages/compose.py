@@ -52,6 +52,7 @@ def training_fingerprint(augmented: bool) -> str:
 def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[str, str], dataset: str, title: str):
     """What aggregate, plot and report need to know of a study, as plain data."""
     shown = declared.model_dump(exclude={"rows"})
+    compared = len({dropout(row) for row in rows.values()}) > 1
     return {
         "name": study,
         **shown,
@@ -62,7 +63,7 @@ def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[
         "rows": {
             name: {
                 **row.model_dump(exclude={"overrides"}),
-                **regularization(rows[name]),
+                **regularization(rows[name], compared),
                 "context": context(row.overrides),
                 "config_digest": hashlib.sha256(texts[name].encode()).hexdigest(),
             }
@@ -71,22 +72,31 @@ def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[
     }
 
 
-def regularization(row: Row) -> dict[str, Any]:
-    """The row's coefficients that are not zero, and one word or two that name its kind of regularization."""
+def regularization(row: Row, dropout_compared: bool) -> dict[str, Any]:
+    """The row's coefficients that are not zero, and one word or two that name its kind of regularization.
+
+    A dropout that all rows of the study share is part of the model.
+    """
     coefficients = {
         place: {name: value for name, value in getattr(row.regularizers, place).model_dump().items() if value}
         for place in Regularizers.model_fields
     }
     coefficients = {place: values for place, values in coefficients.items() if values}
-    rates = [layer.rate for layer in row.layers if layer.type == "dropout" and layer.rate]
-    kinds = [f"{place} {'_'.join(values)}" for place, values in coefficients.items()] + ["dropout"] * bool(rates)
+    kinds = [f"{place} {'_'.join(values)}" for place, values in coefficients.items()]
+    if dropout_compared and dropout(row):
+        kinds.append("dropout")
     if row.optimizer.name == "adamw":
         kinds.append("weight decay")
     return {
         "regularizers": coefficients,
         "regularizer": "none" if not kinds else kinds[0] if len(kinds) == 1 else "mixed",
-        "dropout": max(rates, default=0.0),
+        "dropout": dropout(row),
     }
+
+
+def dropout(row: Row) -> float:
+    """The row's largest dropout rate; 0 without dropout."""
+    return max((layer.rate for layer in row.layers if layer.type == "dropout"), default=0.0)
 
 
 def context(overrides: list[str]) -> str:

@@ -224,3 +224,13 @@ def test_kind_of_regularization_and_context(workspace, overrides, regularizer, c
     compose.main()
     row = read_yaml(Path("build/studies/demo.yaml"))["rows"]["l2"]
     assert (row["regularizer"], row["context"], row["dropout"]) == (regularizer, context, 0.0)
+
+
+@pytest.mark.parametrize(("overrides", "regularizer"), [([], "kernel l2"), (["model.dropout=0.2"], "mixed")])
+def test_a_dropout_that_all_rows_share_is_part_of_the_model(workspace, overrides, regularizer):
+    """`demo/none` has the model's dropout of 0.5."""
+    shutil.copy(ROOT / "conf/model/mnist_collapse.yaml", workspace / "conf/model")
+    edit(workspace / DEMO, "/model: mnist_comparison", "/model: mnist_collapse")
+    with_overrides(workspace, "regularizer@kernel=l2", *overrides)
+    compose.main()
+    assert read_yaml(Path("build/studies/demo.yaml"))["rows"]["l2"]["regularizer"] == regularizer
