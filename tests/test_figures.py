@@ -293,6 +293,8 @@ def test_the_reported_log_is_laid_over_every_row_that_names_it():
         assert [x for x, _ in marks(axes, "measured")] == [1, 2]
     (closest,) = [text for text in texts(figure) if "closest" in text]
     assert "0.0001" in closest and "2.5" in closest
+    study["rows"]["l2_1e-3"]["reported_log"] = None  # one row alone is not the closest of anything
+    assert not any("closest" in text for text in texts(reported_log(study, table, curves)))
     assert reported_log(*a_study()) is None
 
 

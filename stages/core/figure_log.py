@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -92,13 +93,12 @@ def _log_limits(series: Series, logs: Mapping[str, Mapping[str, Any]], quantity:
 
 
 def _closest(study: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """For each log the row at the smallest distance to it."""
-    nearest: dict[str, Mapping[str, Any]] = {}
+    """Of the rows that are held against the same log, if there are several, the one at the smallest distance to it."""
+    logs: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        name = study["rows"][row["row"]]["reported_log"]
-        if row["log_distance"] < nearest.get(name, {"log_distance": math.inf})["log_distance"]:
-            nearest[name] = row
-    return {row["row"] for row in nearest.values()}
+        logs.setdefault(study["rows"][row["row"]]["reported_log"], []).append(row)
+    finite = {log: [row for row in held if math.isfinite(row["log_distance"])] for log, held in logs.items()}
+    return {min(held, key=itemgetter("log_distance"))["row"] for log, held in finite.items() if held and logs[log][1:]}
 
 
 def _distance_text(row: Mapping[str, Any], nearest: bool) -> str:
