@@ -28,7 +28,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.study is None and not arguments.check:
         raise UserError("usage: python -m stages.aggregate <study>, or --check for all studies")
-    for study in [arguments.study] if arguments.study else read_yaml(Path("params.yaml"))["studies"]:
+    named = [arguments.study.rpartition("@")[2]] if arguments.study else []  # DVC gives the stage's name
+    for study in named or read_yaml(Path("params.yaml"))["studies"]:
         for path, text in aggregate(study).items():
             if arguments.check:
                 check_text(path, text, "the records", f"python -m stages.aggregate {study}")

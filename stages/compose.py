@@ -12,6 +12,7 @@ from typing import Any
 from stages.core import config, fingerprint
 from stages.core.errors import run
 from stages.core.files import write_atomically
+from stages.core.locks import in_turn
 from stages.core.schema import Regularizers, Row, Study
 
 CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
@@ -106,4 +107,4 @@ def context(overrides: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(in_turn(main))

@@ -20,7 +20,7 @@ from stages.core.files import write_atomically
 def main() -> None:
     if len(sys.argv) != 2:
         raise UserError("usage: python -m stages.download <data set>, one of those in conf/dataset/")
-    dataset = published(sys.argv[1])
+    dataset = published(sys.argv[1].rpartition("@")[2])  # DVC gives the stage's name
     mirror = os.environ.get("REGBENCH_MIRROR")
     arrays = load(dataset, mirror=Path(mirror) if mirror else None, progress=sys.stderr.isatty())
     sheet = data_sheet(dataset, arrays)

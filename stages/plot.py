@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from stages.core import checked_csv, figures
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
+from stages.core.locks import in_turn
 from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 STUDIES, TABLES, FIGURES = Path("build/studies"), Path("results/tables"), Path("results/figures")
@@ -25,7 +26,7 @@ SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
 def main() -> None:
     if len(sys.argv) != 2:
         raise UserError("usage: python -m stages.plot <study>")
-    name = sys.argv[1]
+    name = sys.argv[1].rpartition("@")[2]  # DVC gives the stage's name
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
     frames = [_read_table(study, ending, schema) for ending, schema in SCHEMAS.items()]
     drawn = {f"{figure}.svg": figures.to_svg(drawing) for figure, drawing in figures.draw(study, *frames).items()}
@@ -56,4 +57,4 @@ def _read(path: Path, stage: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(in_turn(main))

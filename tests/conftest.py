@@ -1,6 +1,7 @@
 """Shared by all tests: TensorFlow set up as a training sets it up, and rows built from plain values."""
 
 import pytest
+import small
 
 from stages.core import runtime
 from stages.core.schema import Row
@@ -41,3 +42,12 @@ def make_row():
         return Row.model_validate(values | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_repository(tmp_path_factory):
+    """A small copy of this repository in which `dvc repro` has run and all is committed; for `small.duplicate` only."""
+    folder = small.repository(tmp_path_factory.mktemp("small") / "regbench")
+    small.run(folder, "dvc", "repro")
+    small.commit(folder)
+    return folder

@@ -31,6 +31,7 @@ MAY_IMPORT = {  # the modules of stages/core that may, by what they import
 CANNOT_CHANGE_A_FILE = {  # what a stage imports and need not depend on
     "errors": "how a mistake is told",
     "files": "how a file is written",
+    "locks": "who waits for whom",
     "schema": "checks values and changes none",
 }
 NOT_USED = {  # by stage: imported by what it imports, but of no effect on what it writes
@@ -165,6 +166,20 @@ def test_a_stage_depends_on_the_code_that_it_runs(stage):
     missing = {f"stages/core/{name}.py" for name in needed} | {f"stages/{module}.py"}
     missing -= code_dependencies(stage)
     assert missing == set()
+
+
+def test_no_name_from_a_config_is_part_of_a_command():
+    """It would reach a shell."""
+    for entry in PIPELINE["stages"].values():
+        assert "${" not in entry.get("do", entry)["cmd"]
+
+
+def test_results_outlive_the_failure_of_their_stage():
+    """Without `persist` DVC removes them first; `train` puts its record back itself, for the sake of the run-cache."""
+    for name in set(PIPELINE["stages"]) - {"train", "compose"}:
+        entry = PIPELINE["stages"][name].get("do", PIPELINE["stages"][name])
+        for kind in ("outs", "metrics", "plots"):
+            assert all(options["persist"] for out in entry.get(kind, []) for options in out.values()), name
 
 
 def test_dependencies_exist():

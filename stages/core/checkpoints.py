@@ -21,8 +21,15 @@ def to_bytes(progress: Progress) -> bytes:
 
 
 def from_bytes(content: bytes, like: State) -> Progress:
-    """The inverse of `to_bytes`; `like`: any state of the same row, for its structure."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        leaves = [tf.constant(arrays[f"{i}"]) for i in range(len(tf.nest.flatten(like)))]
-        seed, epoch, curve, first = json.loads(str(arrays["rest"]))
+    """The inverse of `to_bytes`; `like`: any state of the same row, for its structure.
+
+    Raises:
+        ValueError: `content` is damaged; every array in it has a checksum.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            leaves = [tf.constant(arrays[f"{i}"]) for i in range(len(tf.nest.flatten(like)))]
+            seed, epoch, curve, first = json.loads(str(arrays["rest"]))
+    except Exception as error:  # the readers raise a dozen kinds on bytes that are not what they should be
+        raise ValueError("the checkpoint is damaged") from error
     return Progress(seed, tf.nest.pack_sequence_as(like, leaves), epoch, curve, first)

@@ -10,10 +10,15 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; a `UserError` or a failing file system ends the process with one line on stderr and exit code 1."""
+    """Call `main`; what a user can put right ends the process with one line on stderr and exit code 1: a `UserError`, a
+    failing file system, too little memory."""
     try:
         main()
     except UserError as error:
         sys.exit(f"regbench: {error}")
-    except OSError as error:  # disk full, no permission, read-only folder: the user's to put right
+    except OSError as error:  # disk full, no permission, read-only folder
         sys.exit(f"regbench: {error.filename or 'file system'}: {os.strerror(error.errno) if error.errno else error}")
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        sys.exit("regbench: not enough memory; end other programs, or train fewer seeds (params.yaml)")

@@ -1,0 +1,81 @@
+"""The real pipeline, `dvc repro` and all, in a small copy of this repository: one study of scikit-learn's digits."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NAME = "digits_comparison"
+STUDY = f"conf/study/{NAME}.yaml"
+ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This test's own tools, and nothing that they keep outside the parent of `folder`."""
+    git = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    kept = {"HOME": str(folder.parent), "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc")}
+    return {"PATH": path, "LC_ALL": "C.UTF-8", **kept, **git}
+
+
+def run(folder: Path, *command: str, expect: int = 0, **more: str) -> str:
+    """Output of a command in `folder`, whose exit code must be as expected; `more`: of its environment."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder) | more, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def stages(output: str) -> list[str]:
+    """The stages that `dvc repro` says it runs."""
+    return re.findall(r"Running stage '(.+)':", output)
+
+
+def ran(folder: Path, expect: int = 0) -> list[str]:
+    """The stages that `dvc repro` ran."""
+    return stages(run(folder, "dvc", "repro", expect=expect))
+
+
+def edit(path: Path, pattern: str, replacement: str) -> None:
+    text, count = re.subn(pattern, replacement, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert count, f"{pattern} is not in {path}"
+    path.write_text(text, encoding="utf-8")
+
+
+def only_rows(path: Path, names: tuple[str, ...]) -> None:
+    head, rows = path.read_text(encoding="utf-8").split("rows:\n")
+    blocks = re.split(rf"(?m)^(?=  {path.stem}/)", rows)[1:]
+    kept = [block for block in blocks if block.split(":")[0].split("/")[1] in names]
+    path.write_text(f"{head}rows:\n{''.join(kept)}", encoding="utf-8")
+
+
+def commit(folder: Path) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "x")
+
+
+def repository(folder: Path, epochs: int = 40) -> Path:
+    """A copy with one study of three rows, two seeds, and a checkpoint after every epoch; nothing has run in it."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in tracked:
+        if not name.startswith(("results/", "dvc.lock")) and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    edit(folder / "params.yaml", r"^(  (?!digits)\w+: \{.*\}\n)", "")
+    edit(folder / "params.yaml", r"(digits_comparison: .*seeds:) \d+", r"\1 2")
+    edit(folder / "dvc.yaml", r"^(  - conf/study/(?!digits).*\n)", "")
+    edit(folder / "dvc.yaml", r"foreach: \[.*\]", "foreach: [digits]")
+    edit(folder / STUDY, r"epochs: 10", f"epochs: {epochs}")
+    edit(folder / "stages/train.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
+    only_rows(folder / STUDY, ROWS)
+    run(folder, "git", "init", "--quiet")
+    return folder
+
+
+def duplicate(folder: Path, to: Path) -> Path:
+    """`folder` with its results and its DVC cache, at another place."""
+    shutil.copytree(folder, to, symlinks=True)
+    return to
