@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro report check review speed scaling test lint clean
+.PHONY: help setup demo repro report check review speed scaling verify test torture soak audit lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,7 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 	@echo && echo "Figures:" && ls results/figures/digits_comparison/*.svg
 
 repro: setup ## Bring all results up to date
+	@python -m stages.commands.mend
 	dvc repro
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
@@ -51,8 +52,23 @@ scaling: setup ## Time and memory of the engine against seeds, samples and rows
 	dvc repro compose
 	python -m stages.commands.speed --scaling
 
+verify: setup ## Train a few committed rows again and compare (KEYS="study/row ...", ROWS=3, SEED=)
+	dvc repro compose
+	python -m stages.commands.verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
 test: setup ## Run the tests
 	python -m pytest
+
+torture: setup ## Kills, full disks, broken configurations, at length (15 to 20 minutes): results/reliability.md
+	python -m stages.commands.torture
+
+soak: setup ## The pipeline again and again for MINUTES=60: does anything grow? results/reliability.md
+	python -m stages.commands.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+audit: ## Look the pinned packages up in the database of known vulnerabilities (needs the network)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+		"$$folder/bin/pip" install --quiet pip-audit && \
+		"$$folder/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip
 
 lint: setup ## Check style
 	ruff check .

@@ -1,10 +1,14 @@
 """The real pipeline, `dvc repro` and all, in a small copy of this repository: one study of scikit-learn's digits."""
 
+import gzip
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 NAME = "digits_comparison"
@@ -17,7 +21,8 @@ def environment(folder: Path) -> dict[str, str]:
     git = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     kept = {"HOME": str(folder.parent), "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc")}
-    return {"PATH": path, "LC_ALL": "C.UTF-8", **kept, **git}
+    mirror = {"REGBENCH_MIRROR": str(folder / "mirror")}
+    return {"PATH": path, "LC_ALL": "C.UTF-8", **kept, **mirror, **git}
 
 
 def run(folder: Path, *command: str, expect: int = 0, **more: str) -> str:
@@ -57,7 +62,7 @@ def commit(folder: Path) -> None:
     run(folder, "git", "commit", "--quiet", "--message", "x")
 
 
-def repository(folder: Path, epochs: int = 40) -> Path:
+def repository(folder: Path, epochs: int = 20) -> Path:
     """A copy with one study of three rows, two seeds, and a checkpoint after every epoch; nothing has run in it."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in tracked:
@@ -73,6 +78,31 @@ def repository(folder: Path, epochs: int = 40) -> Path:
     only_rows(folder / STUDY, ROWS)
     run(folder, "git", "init", "--quiet")
     return folder
+
+
+def add_images(folder: Path) -> None:
+    """Two rows of mnist_comparison on made-up images, as many as MNIST has, that a mirror in `folder` holds."""
+    random = np.random.default_rng(0)
+    pattern = random.integers(0, 256, (10, 28, 28), np.uint8)
+    mirror = folder / "mirror/mnist"
+    mirror.mkdir(parents=True)
+    dataset = folder / "conf/dataset/mnist.yaml"
+    for part, n in (("train", 60_000), ("t10k", 10_000)):
+        y = random.integers(0, 10, n, np.uint8)
+        x = pattern[y] * (random.random((n, 28, 28), np.float32) < 0.5)
+        for name, array in ((f"{part}-images-idx3-ubyte.gz", x), (f"{part}-labels-idx1-ubyte.gz", y)):
+            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+            content = gzip.compress(header + array.tobytes(), 1, mtime=0)
+            (mirror / name).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            edit(dataset, rf'(name: {name}\n *sha256:) "\w+"\n( *bytes:) \d+', rf'\1 "{digest}"\n\2 {len(content)}')
+    study = "conf/study/mnist_comparison.yaml"
+    only_rows(folder / study, ROWS[:2])
+    edit(folder / study, r"epochs: 10", "epochs: 5")
+    edit(folder / study, r"^answer:\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
+    edit(folder / "dvc.yaml", r"^vars:\n", f"vars:\n  - {study}:rows\n")
+    edit(folder / "dvc.yaml", r"foreach: \[digits\]", "foreach: [digits, mnist]")
+    edit(folder / "params.yaml", r"^(  digits_comparison: .*\n)", r"\1  mnist_comparison: {dataset: mnist, seeds: 2}\n")
 
 
 def duplicate(folder: Path, to: Path) -> Path:

@@ -1,12 +1,13 @@
 """Composition: every row of every study is valid, and every mistake in conf/ or params.yaml ends in one line.
 
-The fuzz test tries 150 broken studies; `REGBENCH_FUZZ=2000 pytest tests/test_config.py` tries 2,000.
+The fuzz test tries 150 broken studies, and REGBENCH_FUZZ of them in `make torture`.
 """
 
 import copy
 import math
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -527,10 +528,14 @@ def broken_studies(draw):
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory):
+def fuzzed(tmp_path_factory, record_testsuite_property):
+    """A workspace, and how many studies were tried in it, by what became of them."""
     folder = tmp_path_factory.mktemp("fuzz")
     write_workspace(folder)
-    return folder
+    outcomes = Counter()
+    yield folder, outcomes
+    for outcome, count in outcomes.items():
+        record_testsuite_property(f"4 fuzzed configurations {outcome}", count)
 
 
 @settings(
@@ -541,21 +546,24 @@ def fuzzed(tmp_path_factory):
 )
 @given(study=broken_studies())
 def test_any_study_is_valid_or_refused_in_one_line(fuzzed, study):
-    path = fuzzed / DEMO
+    folder, outcomes = fuzzed
+    path = folder / DEMO
     text = "# @package _global_\n" + yaml.safe_dump(study, allow_unicode=True, sort_keys=False)
     path.write_text(text, encoding="utf-8")
     params = {"device": "cpu", "studies": {"demo": {"dataset": "digits", "seeds": 2}}}
     try:
-        config.check_files(fuzzed / "conf")
-        _, rows = config.compose(fuzzed / "conf", "demo", copy.deepcopy(params), lambda row: "0" * 64)
+        config.check_files(folder / "conf")
+        _, rows = config.compose(folder / "conf", "demo", copy.deepcopy(params), lambda row: "0" * 64)
     except UserError as error:
         message = str(error)
         assert "\n" not in message
         assert len(message.splitlines()) == 1
         assert "demo.yaml" in message
         event("refused")
+        outcomes["refused in one line"] += 1
         return
     event("valid")
+    outcomes["valid"] += 1
     assert rows
     for row in rows.values():
         assert_sensible(row)

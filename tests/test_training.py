@@ -3,6 +3,7 @@
 Compiling takes much longer than training here, so one engine serves most tests.
 """
 
+import contextlib
 import json
 import math
 import sys
@@ -200,6 +201,46 @@ def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_
     assert sorted((tmp_path / "saved").iterdir()) == sorted(set(written))
     assert train_stage() == trained[0]
     assert len(written) == SEEDS * (EPOCHS - 1)  # what was done is not done again
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "a byte", "other"])
+def test_a_damaged_checkpoint_starts_its_seed_anew_and_says_so(engine, train_stage, trained, tmp_path, capsys, damage):
+    from stages.core import checkpoints, training
+
+    done = training.Progress(1, engine.start(1))
+    engine.advance([done])
+    content = bytearray(checkpoints.to_bytes(done))
+    changed = {"cut": content[:-100], "empty": b"", "other": b"<html>"}
+    content[len(content) // 2] ^= 1
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/1.npz").write_bytes(changed.get(damage, content))
+    assert train_stage() == trained[0]
+    assert capsys.readouterr().err.endswith("saved/1.npz: the checkpoint is damaged; seed 1 starts anew\n")
+
+
+def test_any_damage_of_a_checkpoint_is_harmless_or_seen(engine):
+    from stages.core import checkpoints, training
+
+    done = training.Progress(1, engine.start(1))
+    engine.advance([done])
+    content = checkpoints.to_bytes(done)
+    like, states = engine.start(0), []
+    for place in range(0, len(content), 97):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        with contextlib.suppress(ValueError):
+            states.append(checkpoints.to_bytes(checkpoints.from_bytes(bytes(damaged), like)))
+    assert set(states) <= {content}
+
+
+def test_a_seed_that_cannot_be_saved_ends_the_others_and_names_the_file(train_stage, tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1)
+    (tmp_path / "saved").write_text("no folder")
+    epochs = []
+    monkeypatch.setattr(progress, "bar", lambda *_: contextlib.nullcontext(lambda seed, epoch, _: epochs.append(epoch)))
+    with pytest.raises(OSError, match=r"saved/\d\.npz"):
+        train_stage(threads=2)
+    assert len(epochs) <= SEEDS
 
 
 def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, monkeypatch):

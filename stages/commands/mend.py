@@ -17,11 +17,11 @@ from stages.core.errors import run
 from stages.core.files import write_atomically
 
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
-WRITING_SECONDS = 2  # a DVC that lives has its file complete by then
+WRITING_SECONDS = 1  # a DVC that lives has its file complete by then
 
 
 def main() -> None:
-    if LOCK.is_file() and not _settled(LOCK, lockfile.is_whole):
+    if _cut_off(LOCK, lockfile.is_whole):
         committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False)
         if committed.returncode == 0:
             write_atomically(LOCK, committed.stdout)
@@ -29,17 +29,18 @@ def main() -> None:
         else:
             LOCK.unlink()
             print(f"regbench: {LOCK} was cut off and no commit has it; removed")
-    if RWLOCK.is_file() and not _settled(RWLOCK, _is_json):
+    if _cut_off(RWLOCK, _is_json):
         RWLOCK.unlink()
         print(f"regbench: {RWLOCK} was cut off; removed")
 
 
-def _settled(path: Path, is_whole: Callable[[str], bool]) -> bool:
-    """Whether the file is whole, now or in a moment: DVC may be writing it."""
-    if is_whole(path.read_text(encoding="utf-8", errors="replace")):
-        return True
-    time.sleep(WRITING_SECONDS)
-    return is_whole(path.read_text(encoding="utf-8", errors="replace"))
+def _cut_off(path: Path, is_whole: Callable[[str], bool]) -> bool:
+    """Whether only a part of the file is there, now and in a moment: DVC may be writing it."""
+    for seconds in (0, WRITING_SECONDS):
+        time.sleep(seconds)
+        if not path.is_file() or is_whole(path.read_text(encoding="utf-8", errors="replace")):
+            return False
+    return True
 
 
 def _is_json(text: str) -> bool:
