@@ -68,7 +68,7 @@ soak: setup ## The pipeline again and again for MINUTES=60: does anything grow? 
 audit: ## Look the pinned packages up in the database of known vulnerabilities (needs the network)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
 		"$$folder/bin/pip" install --quiet pip-audit && \
-		"$$folder/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip
+		"$$folder/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip --strict
 
 lint: setup ## Check style
 	ruff check .

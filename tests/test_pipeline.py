@@ -84,6 +84,7 @@ def test_a_row_that_goes_leaves_the_table_and_its_record_is_an_error(workspace):
     output = run(workspace, "dvc", "repro", expect=255)
     assert "kernel_l2_1e-3" in output
     assert "Traceback" not in output
+    assert list(measured(workspace)) == list(ROWS)  # the previous table is still there
     (workspace / "results/runs/digits_comparison/kernel_l2_1e-3.json").unlink()
     assert trained(ran(workspace)) == []
     assert list(measured(workspace)) == list(ROWS[:2])

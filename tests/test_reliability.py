@@ -109,26 +109,38 @@ class Repro:
 
     def left(self):
         """Its processes that still run."""
-        return [process for process in psutil.process_iter() if _session(process.pid) == self.process.pid]
+        return [process for process in psutil.process_iter(["status"]) if self._started(process)]
 
-
-def _session(number):
-    try:
-        return os.getsid(number) if psutil.Process(number).status() != psutil.STATUS_ZOMBIE else None
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return None
+    def _started(self, process):
+        try:
+            return os.getsid(process.pid) == self.process.pid and process.info["status"] != psutil.STATUS_ZOMBIE
+        except ProcessLookupError:
+            return False
 
 
 def wait(condition):
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
-def train(folder, cores=None, **more):
-    """The stage train of KEY in `folder`, as on a machine with so many cores."""
-    told = f"os.cpu_count = lambda: {cores}; os.sched_getaffinity = lambda pid: set(range({cores}))" if cores else ""
+CORES = "os.cpu_count = lambda: {0}; os.sched_getaffinity = lambda pid: set(range({0}))"
+KILL = """
+from stages.core import files
+write, written = files.write_atomically, []
+def write_and_kill(path, content):
+    write(path, content)
+    written.append(path)
+    if len(written) == {}:
+        os.kill(os.getpid(), 9)
+files.write_atomically = write_and_kill
+"""
+
+
+def train(folder, cores=None, killed_after=None, **more):
+    """The stage train of KEY in `folder`, as on a machine with so many cores; killed after so many checkpoints."""
+    told = (CORES.format(cores) if cores else "") + (KILL.format(killed_after) if killed_after else "")
     run = f"sys.argv = ['', {KEY!r}]; runpy.run_module('stages.train', run_name='__main__')"
     code = f"import os, runpy, sys\n{told}\n{run}"
     environment = small.environment(folder) | ({"REGBENCH_CORES": str(cores)} if cores else {})
@@ -189,13 +201,9 @@ def test_after_a_kill_the_next_repro_ends_with_the_same_bytes(undisturbed, tmp_p
 def test_a_killed_row_goes_on_from_its_checkpoints_on_another_number_of_cores(small_repository, tmp_path):
     folder = without(small_repository, tmp_path / "regbench", "train")
     record, checkpoints = folder / f"results/runs/{KEY}.json", folder / "build/checkpoints" / KEY
-    with train(folder) as process:
-        wait(lambda: len(list(checkpoints.glob("*/*.npz"))) == 2 or process.poll() is not None)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    assert train(folder, killed_after=9).wait(PATIENCE) == -signal.SIGKILL
     assert not record.exists()
-    (versions,) = checkpoints.iterdir()
-    assert {path.name for path in versions.glob("[01].npz")} == {"0.npz", "1.npz"}
+    assert list(checkpoints.glob("*/[01].npz"))
     assert train(folder, cores=1).wait(PATIENCE) == 0
     assert record.read_bytes() == (small_repository / f"results/runs/{KEY}.json").read_bytes()
     assert not checkpoints.exists()
@@ -478,6 +486,42 @@ def test_the_record_does_not_depend_on_the_number_of_cores(small_repository, tmp
     folder = without(small_repository, tmp_path / "regbench", "train")
     assert train(folder, cores).wait(PATIENCE) == 0
     assert differing(snapshot(folder), snapshot(small_repository)) == []
+
+
+CONVOLUTIONS = """
+import sys
+import numpy as np
+from conftest import ADAM
+from stages.core import records, runtime
+from stages.core.schema import Row
+runtime.prepare("cpu", int(sys.argv[1]), convolutions=True)
+from stages.core import training
+layers = [
+    {"type": "conv2d", "filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu", "regularized": True},
+    {"type": "max_pooling2d", "pool_size": 2}, {"type": "flatten"}, {"type": "dropout", "rate": 0.3},
+    {"type": "dense", "units": 3, "activation": "softmax"},
+]
+no = {"l1": 0.0, "l2": 0.0}
+row = Row.model_validate({
+    "study": "s", "row": "r", "seeds": 4, "device": "cpu", "layers": layers, "optimizer": ADAM, "fingerprint": "0" * 64,
+    "dataset": {"name": "d", "format": "cifar_binary", "shape": [12, 12, 3], "classes": 3, "scale": 255, "files": []},
+    "split": {"validation": "none", "size": None, "random_state": None, "monitor": "test"}, "augmentation": None,
+    "regularizers": {"kernel": {"l1": 0.0, "l2": 0.01}, "bias": no, "activity": no},
+    "training": {"loss": "sparse_categorical_crossentropy", "batch_size": 8, "epochs": 5},
+})
+random = np.random.default_rng(0)
+x, y = random.integers(0, 256, (90, 12, 12, 3), np.uint8), random.integers(0, 3, 90)
+engine = training.Engine(row, {"train": (x[:70], y[:70]), "test": (x[70:], y[70:])}, "cpu")
+print(records.to_text({"seeds": list(training.train(engine, 4, int(sys.argv[1])))}))
+"""
+
+
+@pytest.mark.skipif(not FULL, reason="make torture")
+def test_convolutions_do_not_depend_on_the_number_of_cores(tmp_path):
+    paths = f"{small.ROOT}{os.pathsep}{small.ROOT / 'tests'}"
+    printed = {small.run(tmp_path, sys.executable, "-c", CONVOLUTIONS, threads, PYTHONPATH=paths) for threads in "1248"}
+    assert len(printed) == 1
+    assert "first_non_finite_epoch" in printed.pop()
 
 
 # --- 9 what is installed ---------------------------------------------------------------------------------------------

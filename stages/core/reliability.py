@@ -24,7 +24,7 @@ class Point(NamedTuple):
 POINTS = {  # by number; the first point that a test belongs to counts it
     8: Point(
         "Results are the same bytes when trained again, on another number of cores and resumed from a checkpoint too.",
-        r"test_reliability::test_the_record_does_not_depend|test_training::test_(the_same|seeds_side|fewer|shorter)",
+        r"test_reliability::test_(the_record|convolutions)_do|test_training::test_(the_same|seeds_side|fewer|shorter)",
     ),
     2: Point(
         "A full disk, a read-only folder or a missing permission is one line and an exit code that is not 0; the "
