@@ -63,7 +63,10 @@ def _drawn(rows: int, seed: int | None) -> list[str]:
 
 def _committed(key: str) -> dict[str, Any]:
     """The record of a row, refused if it is not of the row as it is configured now."""
-    config = read_yaml(BUILD / f"{key}.yaml")
+    row = BUILD / f"{key}.yaml"
+    if not row.is_file():
+        raise UserError(f"{row}: no such row; `dvc repro compose` writes the rows that conf/study/ declares")
+    config = read_yaml(row)
     path = RESULTS / "runs" / f"{key}.json"
     sheet_path = RESULTS / "datasets" / f"{config['dataset']['name']}.json"
     sheet = validate(records.Sheet, records.load_json(sheet_path.read_bytes(), str(sheet_path)), str(sheet_path))

@@ -370,7 +370,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise UserError(f"{path}: {error.strerror or one_line(error)}") from None
     except Exception as error:  # YAML's constructors raise whatever int(), float() and the like do
         raise UserError(f"{path}: {one_line(error)}") from None
     if not isinstance(data, dict):
