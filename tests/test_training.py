@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,12 +236,19 @@ def test_any_damage_of_a_checkpoint_is_harmless_or_seen(engine):
 
 def test_a_seed_that_cannot_be_saved_ends_the_others_and_names_the_file(train_stage, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1)
-    (tmp_path / "saved").write_text("no folder")
-    epochs = []
-    monkeypatch.setattr(progress, "bar", lambda *_: contextlib.nullcontext(lambda seed, epoch, _: epochs.append(epoch)))
-    with pytest.raises(OSError, match=r"saved/\d\.npz"):
+    (tmp_path / "saved/1.npz").mkdir(parents=True)
+    epochs, second_is_there = {0: 0, 1: 0}, threading.Event()
+
+    def advance(seed, epoch, note):
+        epochs[seed] = epoch
+        second_is_there.set() if seed == 1 else second_is_there.wait(10)
+
+    monkeypatch.setattr(progress, "bar", lambda *_: contextlib.nullcontext(advance))
+    with pytest.raises(OSError, match=r"saved/1\.npz"):
         train_stage(threads=2)
-    assert len(epochs) <= SEEDS
+    assert epochs[0] < EPOCHS
+    assert epochs[1] == 1
+    assert 2 not in epochs
 
 
 def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, monkeypatch):
