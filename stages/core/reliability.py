@@ -56,8 +56,8 @@ POINTS = {  # by number; the first point that a test belongs to counts it
         r"test_records::",
     ),
     7: Point(
-        "NaN, infinity, one seed, no variance or nothing but divergence pass through tables, figures, answers, overview, "
-        "report and review without a crash or a false claim.",
+        "NaN, infinity, one seed, no variance or nothing but divergence pass through tables, figures, answers, "
+        "overview, report and review without a crash or a false claim.",
         r"test_reliability::test_odd_numbers|test_training::test_a_nan",
     ),
     9: Point("Every package is pinned with its hashes.", r"test_reliability::test_every_package"),
