@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core import datasets, datastore, locks, preprocessing, progress, records, runtime
+from stages.core import cores, datasets, datastore, locks, preprocessing, progress, records, runtime
 from stages.core.errors import UserError, run
 from stages.core.files import keep, put_back, write_atomically
 from stages.core.schema import Row, load_row
@@ -61,7 +61,7 @@ def trained(row: Row, path: Path) -> bool:
 def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     """The run record of `row`; `folder`: where its checkpoints are."""
     mirror = os.environ.get("REGBENCH_MIRROR")
-    threads = runtime.workers(row.seeds, os.cpu_count() or 1)
+    threads = runtime.workers(row.seeds, cores.available(os.environ))
     device = runtime.prepare(row.device, threads, row.has_convolutions)
     from stages.core import training  # only now: TensorFlow is set up before it is used
 
