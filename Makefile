@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro report check review speed scaling verify test torture soak audit lint clean
+.PHONY: help setup demo repro fanout report check review speed scaling test lint clean verify torture soak audit
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,9 +24,14 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 	@cat results/tables/digits_comparison.md
 	@echo && echo "Figures:" && ls results/figures/digits_comparison/*.svg
 
-repro: setup ## Bring all results up to date
+JOBS ?= 1
+repro: setup ## Bring all results up to date, JOBS=N rows at once
 	@python -m stages.commands.mend
-	dvc repro
+	$(if $(filter-out 1,$(JOBS)),python -m stages.commands.repro --jobs $(JOBS),dvc repro)
+
+CLUSTER ?= local
+fanout: setup ## The same on a Dask cluster: CLUSTER=slurm, CLUSTER="slurm workers=20" (conf/cluster/; EXTRAS=cluster)
+	python -m stages.commands.fanout $(CLUSTER)
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
 	dvc repro report answers overview

@@ -26,6 +26,7 @@ MAY_IMPORT = {  # the modules of stages/core that may, by what they import
     "jax": {"baseline_jax"},
     "hydra": {"config"},
     "great_tables": {"report_tables"},
+    "dask distributed dask_jobqueue cloudpickle": {"clusters", "fanout", "stations"},  # an extra: nothing else needs it
     "pooch requests urllib urllib3 socket http ftplib ssl": {"download"},
 }
 CANNOT_CHANGE_A_FILE = {  # what a stage imports and need not depend on

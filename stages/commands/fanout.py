@@ -1,0 +1,83 @@
+"""`dvc repro` with the rows trained by a Dask cluster.
+
+    python -m stages.commands.fanout [CLUSTER [KEY=VALUE ...]]
+
+CLUSTER is a file of conf/cluster/ (local if none is named), KEY=VALUE changes a value of it as Hydra does. Workers
+train in copies of the code as it is now, uncommitted changes included, and need no shared file system: a row goes out
+as its resolved configuration and comes back as its record, which is checked and committed with `dvc commit` here. One
+`dvc repro` then makes tables and figures. After Ctrl-C the same command goes on.
+"""
+
+import argparse
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from stages.core import clusters, config, records, workspace
+from stages.core.board import shown
+from stages.core.errors import UserError, run
+from stages.core.files import write_atomically
+from stages.core.schema import read_yaml, validate
+
+CONF, ROWS, RESULTS = Path("conf"), Path("build/rows"), Path("results")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cluster", nargs="?", default="local", help="a file of conf/cluster/")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="say workers=4 or settings.cores=16")
+    arguments = parser.parse_args()
+    if find_spec("distributed") is None:
+        raise UserError(f"Dask is not installed, which this command needs: {clusters.INSTALL}")
+    name = arguments.cluster.removeprefix(f"{CONF}/cluster/").removesuffix(".yaml")
+    values = config.compose_cluster(CONF, name, arguments.overrides)
+    cluster = validate(clusters.Cluster, values, f"{CONF}/cluster/{name}.yaml")
+    keys = workspace.stale_rows()
+    stopped, failed = train(keys, cluster) if keys else (False, {})
+    for key, log in failed.items():
+        write_atomically(workspace.log_of(key), log)
+    workspace.conclude(len(keys), {key: workspace.last_lines(log) for key, log in failed.items()}, stopped)
+
+
+def train(keys: list[str], cluster: clusters.Cluster) -> tuple[bool, dict[str, str]]:
+    """Train the rows on the cluster; gives whether the user stopped it, and the logs of the rows that failed."""
+    from stages.core import fanout
+
+    code = fanout.snapshot()
+    configurations = {key: (ROWS / f"{key}.yaml").read_bytes() for key in keys}
+    gpu = read_yaml(Path("params.yaml"))["device"] == "gpu"
+    with clusters.connected(cluster) as client, workspace.interruptible() as interrupted, shown(keys) as board:
+        fleet = fanout.Fleet(client, code)
+        try:
+            failed = fanout.fan_out(fleet, board, configurations, gpu, cluster.retries, take, interrupted)
+        finally:
+            fleet.close()
+        return interrupted(), failed
+
+
+def take(contents: Mapping[str, bytes]) -> dict[str, str]:
+    """Check records, by row, write the good ones and have DVC take them; gives the others with what is wrong."""
+    refused = {}
+    for key, content in contents.items():
+        try:
+            check(key, content)
+        except UserError as error:
+            refused[key] = str(error)
+        else:
+            write_atomically(RESULTS / "runs" / f"{key}.json", content)
+    if good := [key for key in contents if key not in refused]:
+        workspace.commit(good)
+    return refused
+
+
+def check(key: str, content: bytes) -> None:
+    """Refuse a record that is not of the row as it is configured now."""
+    row = read_yaml(ROWS / f"{key}.yaml")
+    path = RESULTS / "datasets" / f"{row['dataset']['name']}.json"
+    sheet = validate(records.Sheet, records.load_json(path.read_bytes(), str(path)), str(path))
+    where = f"the record of {key}"
+    records.check(records.parse(content, where), row, sheet, where)
+
+
+if __name__ == "__main__":
+    run(main)

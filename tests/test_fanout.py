@@ -1,0 +1,345 @@
+"""Rows side by side and on a Dask cluster, in copies of this repository with a small study of scikit-learn's digits."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from test_pipeline import STUDY, edit, only_rows
+
+from stages.core import board, clusters, config, cores, records, workspace
+from stages.core.board import State
+from stages.core.errors import UserError
+from stages.core.schema import validate
+
+ROOT = Path(__file__).parent.parent
+SHEET = ROOT / "results/datasets/digits.json"
+ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
+JOBS = ("stages.commands.repro", "--jobs", "2")
+FANOUT = ("stages.commands.fanout", "local", "workers=2")
+
+MADE_UP = '''"""Stage train, made up: a record in no time."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from stages.core import growth, records
+from stages.core.files import write_atomically
+from stages.core.schema import load_row
+
+key = sys.argv[1]
+row = load_row(Path("build/rows") / f"{key}.yaml").model_dump()
+sheet = records.load_json(Path(os.environ["SHEET"]).read_bytes(), "sheet")
+print("first line of the log\\n" * 30, flush=True)
+time.sleep(float(os.environ.get("SECONDS", "0")))
+if row["row"] == os.environ.get("BAD"):
+    sys.exit("this row always fails")
+write_atomically(Path("results/runs") / f"{key}.json", records.to_json(growth.made_up_record(row, sheet)))
+'''
+
+
+def environment(folder, **more):
+    """Tools of this test's own environment, and nothing else of it."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    git = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    home = {"PATH": path, "HOME": str(folder.parent), "TMPDIR": str(folder.parent), "LC_ALL": "C.UTF-8"}
+    return {**home, **git, "SHEET": str(SHEET), **{key: str(value) for key, value in more.items()}}
+
+
+def run(folder, *command, expect=0, **more):
+    """Output of a command in `folder`, whose exit code must be as expected."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def python(folder, module, *arguments, expect=0, **more):
+    return run(folder, sys.executable, "-m", module, *arguments, expect=expect, **more)
+
+
+def ended(output, state="done"):
+    """The rows that a command reported as ended so, in alphabetical order."""
+    return sorted(re.findall(rf"^digits_comparison/(\S+): {state}", output, re.MULTILINE))
+
+
+def stale(folder):
+    return sorted(re.findall(r"train@digits_comparison/(\S+):", run(folder, "dvc", "status")))
+
+
+def recorded(folder):
+    """The bytes of each record."""
+    return {path.stem: path.read_bytes() for path in (folder / "results/runs/digits_comparison").glob("*.json")}
+
+
+def running_in(folder):
+    """Processes whose folder is this or below, where the system tells."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # another user's, or gone
+            found += [link.parent.name] if link.readlink().is_relative_to(folder) else []
+    return found
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A committed copy with one study of four rows, two seeds and two epochs, nothing trained, up to the tables."""
+    folder = tmp_path_factory.mktemp("fanout") / "template"
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
+        if not name.startswith(("results/", "dvc.lock")) and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    edit(folder / "params.yaml", r"^(  (?!digits)\w+: \{.*\}\n)", "")
+    edit(folder / "params.yaml", r"(digits_comparison: .*seeds:) \d+", r"\1 2")
+    edit(folder / "dvc.yaml", r"^(  - conf/study/(?!digits).*\n)", "")
+    edit(folder / "dvc.yaml", r"foreach: \[.*\]", "foreach: [digits]")
+    edit(folder / "dvc.yaml", r"(?s)^  plot:.*", "")  # what comes after the tables is not the matter here
+    edit(folder / STUDY, r"epochs: 10", "epochs: 2")
+    only_rows(folder / STUDY, ROWS)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "dvc", "repro", "compose", "download")
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "x")
+    return folder
+
+
+@pytest.fixture
+def copy(template, tmp_path):
+    """A copy of it whose records are made up."""
+    folder = shutil.copytree(template, tmp_path / "regbench", symlinks=True)
+    (folder / "stages/train.py").write_text(MADE_UP, encoding="utf-8")
+    return folder
+
+
+# --- the parts
+
+
+def test_a_row_gets_its_share_of_the_cores_and_the_last_rows_all():
+    assert [cores.share(8, 2, waiting) for waiting in (5, 2, 1, 0)] == [4, 4, 8, 8]
+    assert cores.share(2, 8, 20) == 1
+
+
+def test_cores_are_what_the_variable_says():
+    assert cores.available({"REGBENCH_CORES": "3"}) == 3
+    assert cores.available({}) >= 1
+    for told in ("0", "two", "-1"):
+        with pytest.raises(UserError, match="REGBENCH_CORES"):
+            cores.available({"REGBENCH_CORES": told})
+
+
+def test_gpus_are_those_that_are_visible():
+    assert cores.gpus({"CUDA_VISIBLE_DEVICES": "0,2"}) == ["0", "2"]
+    assert cores.gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+
+
+def test_a_row_is_done_once():
+    rows = board.Board(["a/b"], 0.0)
+    with pytest.raises(ValueError, match="queued"):
+        rows.done("a/b", 1.0)
+    rows.start("a/b", "here", 1.0)
+    rows.requeue("a/b", "its worker died", 2.0)
+    rows.start("a/b", "there", 3.0)
+    rows.done("a/b", 5.0)
+    assert (rows.rows["a/b"].runs, rows.rows["a/b"].seconds, rows.rows["a/b"].where) == (2, 2.0, "there")
+    for again in (rows.done, lambda key, now: rows.start(key, "", now), lambda key, now: rows.fail(key, "", now)):
+        with pytest.raises(ValueError, match="is done"):
+            again("a/b", 6.0)
+
+
+def test_a_table_that_does_not_fit_shows_failed_and_running_rows_first():
+    rows = board.Board([f"s/{i}" for i in range(100)], 0.0)
+    for i in (70, 80):
+        rows.start(f"s/{i}", "", 0.0)
+    rows.fail("s/80", "why", 1.0)
+    table = board.to_table(rows, 2.0, lines=3)
+    assert list(table.columns[0].cells) == ["s/80", "s/70", "s/0", "… and 97 more"]
+    assert table.title == "0 of 100 done, 1 running, 98 queued, 1 failed"
+
+
+def test_rows_are_found_among_stages():
+    status = {"train@a/b": [], "aggregate@a": [], "studies/c/dvc.yaml:train@c/d": [], "compose": []}
+    assert workspace.rows_of(status) == ["a/b", "c/d"]
+
+
+def cluster(name, *overrides):
+    return validate(clusters.Cluster, config.compose_cluster(ROOT / "conf", name, list(overrides)), name)
+
+
+def test_every_file_of_conf_cluster_is_a_cluster():
+    needs = {"address": "settings.address=tcp://127.0.0.1:8786", "kubernetes": "settings.image=python"}
+    for path in (ROOT / "conf/cluster").glob("*.yaml"):
+        assert cluster(path.stem, *([needs[path.stem]] if path.stem in needs else [])).kind == path.stem
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("kind=os.system", "kind os.system is unknown"),
+        ("worker=3", "worker"),
+        ("workers=0", "greater than or equal to 1"),
+        ("settings.worker_class=os.system", "local has no worker_class here"),
+        ("settings._target_=os.system", "configuration is data"),
+        ("settings.local_directory='${oc.env:HOME}'", "configuration is data"),
+        ("settings.local_directory='/tmp; id'", "local_directory"),
+        ("settings.local_directory='$(id)'", "local_directory"),
+        ("settings.local_directory='a\nb'", "local_directory"),
+        ("defaults", "key=value"),
+    ],
+)
+def test_a_cluster_is_data_and_runs_no_code(override, message):
+    with pytest.raises(UserError) as caught:
+        cluster("local", override)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_slurm_jobs_ask_for_what_the_file_says():
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    values = cluster("slurm", 'settings.job_extra_directives=["--gres=gpu:1"]', "settings.queue=long")
+    with jobqueue.SLURMCluster(**clusters.arguments(values)) as made:
+        script = made.job_script()
+    for line in ("#SBATCH -p long", "#SBATCH --cpus-per-task=8", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1"):
+        assert line in script
+    assert "--nthreads 8" in script
+
+
+def test_without_dask_the_command_says_what_to_install(template):
+    blocked = "import runpy, sys; sys.modules['distributed'] = None; runpy.run_module(sys.argv[1], run_name='__main__')"
+    output = run(template, sys.executable, "-c", blocked, "stages.commands.fanout", expect=1)
+    assert output.splitlines() == [
+        "regbench: Dask is not installed, which this command needs: make setup EXTRAS=cluster"
+    ]
+
+
+# --- the commands
+
+
+@pytest.mark.parametrize("command", [JOBS, FANOUT])
+def test_records_are_those_of_plain_repro(template, tmp_path, command, plain):
+    folder = shutil.copytree(template, tmp_path / "regbench", symlinks=True)
+    only_rows(folder / STUDY, ROWS[:2])
+    assert ended(python(folder, *command)) == sorted(ROWS[:2])
+    assert recorded(folder) == plain
+    assert "Running stage" not in run(folder, "dvc", "repro")
+
+
+@pytest.fixture(scope="module")
+def plain(template, tmp_path_factory):
+    """What `dvc repro` makes of two rows, really trained."""
+    folder = shutil.copytree(template, tmp_path_factory.mktemp("plain") / "regbench", symlinks=True)
+    only_rows(folder / STUDY, ROWS[:2])
+    run(folder, "dvc", "repro", "train")
+    return recorded(folder)
+
+
+@pytest.mark.parametrize("command", [JOBS, FANOUT])
+def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
+    output = python(copy, *command, expect=1, BAD="kernel_l2_1e-3")
+    assert ended(output) == sorted(set(ROWS) - {"kernel_l2_1e-3"})
+    assert ended(output, "failed") == ["kernel_l2_1e-3"]
+    assert "this row always fails" in output
+    assert output.strip().endswith(
+        "regbench: 1 of 4 rows failed: digits_comparison/kernel_l2_1e-3; their logs are in build/logs/"
+    )
+    assert "Traceback" not in output
+    assert stale(copy) == ["kernel_l2_1e-3"]
+    assert ended(python(copy, *command)) == ["kernel_l2_1e-3"]
+    assert stale(copy) == []
+
+
+@pytest.mark.parametrize("command", [JOBS, FANOUT])
+def test_after_ctrl_c_the_same_command_goes_on(copy, command):
+    """Two rows end, two are on their way; nothing of them is left running."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=copy,
+        env=environment(copy, SECONDS=2),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    said = ""
+    while len(ended(said)) < 2:
+        said += process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that the command has started hears it
+    said += process.stderr.read()
+    assert process.wait() == 1
+    assert said.strip().endswith(
+        "regbench: interrupted; finished rows are kept, and the same command goes on from here"
+    )
+    assert "Traceback" not in said
+    assert running_in(copy.parent) == []
+    left = stale(copy)
+    assert set(left) == set(ROWS) - set(ended(said))
+    assert ended(python(copy, *command)) == left
+
+
+def test_what_is_in_the_folder_is_what_runs_and_git_is_left_alone(copy):
+    (copy / "stages/core/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
+    edit(copy / "stages/train.py", r"\Z", "from stages.core import brand_new\nprint(brand_new.TEXT)\nsys.exit(1)\n")
+    (copy / "params.yaml").open("a").write("# staged\n")
+    run(copy, "git", "add", "params.yaml")
+    (copy / "params.yaml").open("a").write("# not staged\n")
+    asked = (["status", "--porcelain"], ["ls-files", "--stage"], ["diff", "--cached"], ["for-each-ref"], ["log"])
+    before = [run(copy, "git", *question) for question in asked]
+    output = python(copy, *FANOUT, expect=1)
+    assert output.count("new and untracked") == len(ROWS)
+    assert [run(copy, "git", *question) for question in asked] == before
+
+
+def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, monkeypatch):
+    """Two of four worker processes are killed, and the connection to the scheduler breaks, while rows train."""
+    from distributed import Client, LocalCluster
+
+    from stages.core import fanout
+
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("SHEET", str(SHEET))
+    monkeypatch.setenv("SECONDS", "1")
+    keys = [f"digits_comparison/{row}" for row in ROWS]
+    configurations = {key: Path(f"build/rows/{key}.yaml").read_bytes() for key in keys}
+    taken, chaos = [], random.Random(0)
+
+    def take(contents):
+        taken.extend(contents.items())
+        return {}
+
+    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
+        rows = board.Board(keys, time.monotonic())
+        fleet = fanout.Fleet(client, fanout.snapshot())
+        pids = [info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()]
+
+        def disturb():
+            while len(rows.keys(State.RUNNING)) < len(keys):
+                time.sleep(0.1)
+            for pid in chaos.sample(pids, 2):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+            client.loop.add_callback(client.scheduler_comm.comm.abort)
+
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        failed = fanout.fan_out(fleet, rows, configurations, False, 0, take, lambda: False)
+        thread.join()
+        fleet.close()
+    assert failed == {}
+    assert rows.keys(State.DONE) == keys
+    assert sorted(key for key, _ in taken) == sorted(keys)
+    assert sum(row.runs for row in rows.rows.values()) > len(keys)  # or nothing was lost
+    for key, content in taken:
+        assert f"{records.parse(content, key).study}/{records.parse(content, key).row}" == key
