@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 SHEET = ROOT / "results/datasets/digits.json"
 ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
 JOBS = ("stages.commands.repro", "--jobs", "2")
+KEYS = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
 FANOUT = ("stages.commands.fanout", "local", "workers=2")
 
 MADE_UP = '''"""Stage train, made up: a record in no time."""
@@ -223,6 +224,41 @@ def test_without_dask_the_command_says_what_to_install(template):
     assert output.splitlines() == [
         "regbench: Dask is not installed, which this command needs: make setup EXTRAS=cluster"
     ]
+
+
+# --- a remote
+
+
+@pytest.fixture
+def bucket():
+    """A bucket of a real S3 server on this machine: its address and what DVC and boto need to know."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0)
+    boto3 = pytest.importorskip("boto3")
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **KEYS).create_bucket(Bucket="regbench")
+    yield endpoint
+    server.stop()
+
+
+def test_what_one_clone_pushes_to_s3_another_need_not_train(copy, tmp_path, bucket):
+    variables = {name.upper(): value for name, value in KEYS.items()}
+    other = shutil.copytree(copy, tmp_path / "elsewhere/regbench", symlinks=True)
+    for folder in (copy, other):
+        run(folder, "dvc", "remote", "add", "--default", "store", "s3://regbench/results")
+        run(folder, "dvc", "remote", "modify", "store", "endpointurl", bucket)
+    run(copy, "dvc", "repro", "aggregate", "keep")
+    run(copy, "dvc", "push", "--run-cache", **variables)
+    output = run(other, "dvc", "repro", "--pull", BAD="none", **variables)
+    assert "Running stage 'train@" not in output
+    assert recorded(other) == recorded(copy)
+    assert set(recorded(other)) == set(ROWS)
+    assert stale(other) == []
+
+    run(other, "dvc", "get-url", "remote://store/files", "fetched", **variables)  # as the README fetches archives
+    assert any(
+        path.read_bytes() in recorded(copy).values() for path in (other / "fetched").rglob("*") if path.is_file()
+    )
 
 
 # --- the commands

@@ -32,6 +32,8 @@ def made_up_record(row: Mapping[str, Any], sheet: Mapping[str, Any]) -> dict[str
             "samples": splits,
             "guess": dict.fromkeys(splits, 0.1),
         },
+        "versions": {},
+        "device": "cpu",
         "seeds": [
             {
                 "seed": seed,

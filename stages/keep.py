@@ -1,0 +1,15 @@
+"""Stage keep: results/runs/ -> build/runs/, a copy that DVC caches, so that `dvc push` brings records to a remote."""
+
+import shutil
+from pathlib import Path
+
+from stages.core.errors import run
+
+
+def main() -> None:
+    shutil.rmtree("build/runs", ignore_errors=True)
+    shutil.copytree(Path("results/runs"), Path("build/runs"))
+
+
+if __name__ == "__main__":
+    run(main)
