@@ -173,7 +173,7 @@ def test_a_table_that_does_not_fit_shows_failed_and_running_rows_first():
 
 def test_rows_are_found_among_stages():
     status = {"train@a/b": [], "aggregate@a": [], "studies/c/dvc.yaml:train@c/d": [], "compose": []}
-    assert workspace.rows_of(status) == ["a/b", "c/d"]
+    assert workspace.rows_of(status) == {"a/b": "train@a/b", "c/d": "studies/c/dvc.yaml:train@c/d"}
 
 
 def cluster(name, *overrides):

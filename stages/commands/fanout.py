@@ -10,6 +10,7 @@ as its resolved configuration and comes back as its record, which is checked and
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,30 +33,32 @@ def main() -> None:
     name = arguments.cluster.removeprefix(f"{CONF}/cluster/").removesuffix(".yaml")
     values = config.compose_cluster(CONF, name, arguments.overrides)
     cluster = validate(clusters.Cluster, values, f"{CONF}/cluster/{name}.yaml")
-    keys = workspace.stale_rows()
-    stopped, failed = train(keys, cluster) if keys else (False, {})
+    stages = workspace.stale_rows()
+    stopped, failed = train(stages, cluster) if stages else (False, {})
     for key, log in failed.items():
         write_atomically(workspace.log_of(key), log)
-    workspace.conclude(len(keys), {key: workspace.last_lines(log) for key, log in failed.items()}, stopped)
+    workspace.conclude(len(stages), {key: workspace.last_lines(log) for key, log in failed.items()}, stopped)
 
 
-def train(keys: list[str], cluster: clusters.Cluster) -> tuple[bool, dict[str, str]]:
+def train(stages: dict[str, str], cluster: clusters.Cluster) -> tuple[bool, dict[str, str]]:
     """Train the rows on the cluster; gives whether the user stopped it, and the logs of the rows that failed."""
     from stages.core import fanout
 
-    code = fanout.snapshot()
-    configurations = {key: (ROWS / f"{key}.yaml").read_bytes() for key in keys}
+    code, accept = fanout.snapshot(), partial(take, stages)
+    configurations = {key: (ROWS / f"{key}.yaml").read_bytes() for key in stages}
     gpu = read_yaml(Path("params.yaml"))["device"] == "gpu"
-    with clusters.connected(cluster) as client, workspace.interruptible() as interrupted, shown(keys) as board:
+    with clusters.connected(cluster) as client, workspace.interruptible() as interrupted, shown(stages) as board:
         fleet = fanout.Fleet(client, code)
         try:
-            failed = fanout.fan_out(fleet, board, configurations, gpu, cluster.retries, take, interrupted)
+            failed = fanout.fan_out(
+                fleet, board, configurations, gpu, cluster.retries, partial(take, stages), interrupted
+            )
         finally:
             fleet.close()
         return interrupted(), failed
 
 
-def take(contents: Mapping[str, bytes]) -> dict[str, str]:
+def take(stages: Mapping[str, str], contents: Mapping[str, bytes]) -> dict[str, str]:
     """Check records, by row, write the good ones and have DVC take them; gives the others with what is wrong."""
     refused = {}
     for key, content in contents.items():
@@ -65,7 +68,7 @@ def take(contents: Mapping[str, bytes]) -> dict[str, str]:
             refused[key] = str(error)
         else:
             write_atomically(RESULTS / "runs" / f"{key}.json", content)
-    if good := [key for key in contents if key not in refused]:
+    if good := [stages[key] for key in contents if key not in refused]:
         workspace.commit(good)
     return refused
 

@@ -35,17 +35,24 @@ def main() -> None:
         raise UserError(f"--jobs {jobs}: must be 1 or more")
     if jobs == 1:
         sys.exit(workspace.repro())
-    keys = workspace.stale_rows()
+    stages = workspace.stale_rows()
     gpus = [] if read_yaml(Path("params.yaml"))["device"] == "cpu" else cores.gpus(os.environ)
-    with workspace.interruptible() as interrupted, shown(keys) as board:
-        side_by_side(board, jobs, cores.available(os.environ), gpus, interrupted)
+    with workspace.interruptible() as interrupted, shown(stages) as board:
+        side_by_side(board, stages, jobs, cores.available(os.environ), gpus, interrupted)
         stopped = interrupted()
     failed = {key: board.rows[key].note for key in board.keys(State.FAILED)}
     logs = {key: workspace.last_lines(workspace.log_of(key).read_text(errors="replace")) for key in failed}
-    workspace.conclude(len(keys), logs, stopped)
+    workspace.conclude(len(stages), logs, stopped)
 
 
-def side_by_side(board: Board, jobs: int, n_cores: int, gpus: list[str], interrupted: Callable[[], bool]) -> None:
+def side_by_side(
+    board: Board,
+    stages: dict[str, str],
+    jobs: int,
+    n_cores: int,
+    gpus: list[str],
+    interrupted: Callable[[], bool],
+) -> None:
     """Train the rows of the board, `jobs` at once, until all have ended or the user interrupts."""
     queue = deque(board.keys(State.QUEUED))
     slots: list[subprocess.Popen | None] = [None] * jobs
@@ -60,18 +67,18 @@ def side_by_side(board: Board, jobs: int, n_cores: int, gpus: list[str], interru
                     share = {cores.CORES: str(cores.share(n_cores, jobs, waiting=len(queue)))}
                     if len(gpus) > 1:
                         share["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-                    slots[slot] = start(running[slot], share)
+                    slots[slot] = start(running[slot], stages[running[slot]], share)
                     board.start(running[slot], f"job {slot + 1}", time.monotonic())
             time.sleep(TICK)
     finally:
         stop([slots[slot] for slot in running])
 
 
-def start(row: str, share: dict[str, str]) -> subprocess.Popen:
+def start(row: str, stage: str, share: dict[str, str]) -> subprocess.Popen:
     """Begin to train a row, in a process group of its own so that all of it can be stopped."""
     log = workspace.log_of(row)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [*workspace.DVC, "--wait-for-lock", "repro", "--single-item", f"train@{row}"]
+    command = [*workspace.DVC, "--wait-for-lock", "repro", "--single-item", stage]
     with log.open("wb") as output:
         return subprocess.Popen(
             command,

@@ -29,34 +29,36 @@ def repro(*targets: str) -> int:
     return subprocess.run([*DVC, "repro", *targets], env=environment(), check=False).returncode
 
 
-def stale_rows() -> list[str]:
-    """The rows, <study>/<row>, that `dvc repro` would train, after what they need was brought up to date.
+def stale_rows() -> dict[str, str]:
+    """The rows, <study>/<row>, that `dvc repro` would train, with DVC's names for their stages.
+
+    What they need is brought up to date first.
 
     Raises:
         UserError: that failed, or DVC cannot tell.
     """
     if repro("compose", "download"):
         raise UserError("`dvc repro compose download` failed, see above; nothing was trained")
-    command = [*DVC, "status", "--json", "train"]
+    command = [*DVC, "status", "--json"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"`dvc status train` failed: {' '.join(done.stderr.split())}")
+        raise UserError(f"`dvc status` failed: {' '.join(done.stderr.split())}")
     return rows_of(json.loads(done.stdout))
 
 
-def rows_of(status: Mapping[str, object]) -> list[str]:
-    """The rows among the stages that `dvc status --json` names, in its order."""
-    stages = (name.rpartition(":")[2] for name in status)
-    return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
+def rows_of(status: Iterable[str]) -> dict[str, str]:
+    """The rows among stages as `dvc status --json` names them, [<file>:]train@<study>/<row>, in the same order."""
+    parts = ((stage.rpartition(":")[2], stage) for stage in status)
+    return {name.removeprefix("train@"): stage for name, stage in parts if name.startswith("train@")}
 
 
-def commit(rows: Iterable[str]) -> None:
-    """Tell DVC that the records of these rows, which lie in results/runs/, are their results.
+def commit(stages: Iterable[str]) -> None:
+    """Tell DVC that the files which lie there now are the results of these stages.
 
     Raises:
         UserError: DVC refused.
     """
-    command = [*DVC, "--wait-for-lock", "commit", "--force", *(f"train@{row}" for row in rows)]
+    command = [*DVC, "--wait-for-lock", "commit", "--force", *stages]
     done = subprocess.run(
         command, env=environment(), capture_output=True, text=True, check=False, start_new_session=True
     )
