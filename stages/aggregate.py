@@ -15,7 +15,7 @@ from stages.core import records, tables
 from stages.core.checked_csv import to_csv
 from stages.core.errors import UserError, run
 from stages.core.files import check_text, write_atomically
-from stages.core.schema import read_yaml, validate
+from stages.core.schema import read_resolved, read_yaml, validate
 from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 BUILD, RESULTS = Path("build"), Path("results")
@@ -43,7 +43,7 @@ def aggregate(name: str) -> dict[Path, str]:
     path = BUILD / "studies" / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"{path}: no such study; `dvc repro compose` writes the studies that params.yaml selects")
-    study = read_yaml(path)
+    study = read_resolved(path)
     summaries = read_summaries(study)
     curves = tables.curves_table(study, summaries)
     frames = {
@@ -77,7 +77,7 @@ def read_summaries(study: dict[str, Any]) -> dict[str, records.Summary]:
     for row in study["rows"]:
         path = folder / f"{row}.json"
         record = records.parse(path.read_bytes(), str(path))
-        config = read_yaml(BUILD / "rows" / name / f"{row}.yaml")
+        config = read_resolved(BUILD / "rows" / name / f"{row}.yaml")
         records.check(record, config, sheet, str(path))
         summaries[row] = records.summarize(record)
     return summaries

@@ -18,7 +18,7 @@ from stages.core import clusters, config, records, workspace
 from stages.core.board import shown
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
-from stages.core.schema import read_yaml, validate
+from stages.core.schema import read_resolved, read_yaml, validate
 
 CONF, ROWS, RESULTS = Path("conf"), Path("build/rows"), Path("results")
 
@@ -50,9 +50,7 @@ def train(stages: dict[str, str], cluster: clusters.Cluster) -> tuple[bool, dict
     with clusters.connected(cluster) as client, workspace.interruptible() as interrupted, shown(stages) as board:
         fleet = fanout.Fleet(client, code)
         try:
-            failed = fanout.fan_out(
-                fleet, board, configurations, gpu, cluster.retries, partial(take, stages), interrupted
-            )
+            failed = fanout.fan_out(fleet, board, configurations, gpu, cluster.retries, accept, interrupted)
         finally:
             fleet.close()
         return interrupted(), failed
@@ -75,7 +73,7 @@ def take(stages: Mapping[str, str], contents: Mapping[str, bytes]) -> dict[str, 
 
 def check(key: str, content: bytes) -> None:
     """Refuse a record that is not of the row as it is configured now."""
-    row = read_yaml(ROWS / f"{key}.yaml")
+    row = read_resolved(ROWS / f"{key}.yaml")
     path = RESULTS / "datasets" / f"{row['dataset']['name']}.json"
     sheet = validate(records.Sheet, records.load_json(path.read_bytes(), str(path)), str(path))
     where = f"the record of {key}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -375,6 +376,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: is not a mapping of keys to values")
+    return data
+
+
+def read_resolved(path: Path) -> dict[str, Any]:
+    """A YAML file that `compose` wrote, several times faster than by `read_yaml`.
+
+    Such files hold plain values in the form that PyYAML itself gives them, so there is nothing on which YAML's readers
+    differ.
+
+    Raises:
+        UserError: there is no such file, or it is not a mapping in YAML.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {one_line(error)}; run `dvc repro compose`") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: is not a mapping of keys to values; run `dvc repro compose`")
     return data
 
 
