@@ -39,7 +39,7 @@ from stages.core import growth, records
 from stages.core.files import write_atomically
 from stages.core.schema import load_row
 
-key = sys.argv[1]
+key = sys.argv[1].rpartition("@")[2]
 row = load_row(Path("build/rows") / f"{key}.yaml").model_dump()
 sheet = records.load_json(Path(os.environ["SHEET"]).read_bytes(), "sheet")
 print("first line of the log\\n" * 30, flush=True)
