@@ -64,8 +64,8 @@ class Board:
 
     def start(self, key: str, where: str, now: float) -> None:
         """A queued row begins to run."""
-        self._move(key, State.QUEUED, State.RUNNING, now).where = where
-        self.rows[key].runs += 1
+        row = self._move(key, State.QUEUED, State.RUNNING, now)
+        row.where, row.note, row.runs = where, "", row.runs + 1
         self.changed(key, self.rows[key])
 
     def place(self, key: str, where: str) -> None:

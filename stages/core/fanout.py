@@ -81,11 +81,7 @@ class Fleet:
         folders = {name: str(Path(os.environ[name]).resolve()) for name in FOLDERS if name in os.environ}
         versions = {name: version(name) for name in PACKAGES}
         self.station = stations.Station(self.name, code, versions, shared, folders)
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Have all workers made ready, those that come later too, unless the scheduler knows of it."""
-        self.client.register_plugin(self.station)
+        self.scheduler = ""  # the one that has been told of the station, and makes every worker one that comes to it
 
     def close(self) -> None:
         """Stop what still runs and remove the copies of the code."""
@@ -104,13 +100,17 @@ class Fleet:
             pure=False,
         )
 
-    def free_for(self, gpu: bool) -> int:
-        """How many rows the workers can train at once.
+    def room(self, gpu: bool) -> int:
+        """How many rows the workers can train at once; workers that come get ready for it meanwhile.
 
         Raises:
             UserError: there are workers, a GPU is needed, and none of them has one.
         """
-        offers = [worker["resources"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()]
+        scheduler = self.client.scheduler_info(n_workers=-1)
+        if scheduler["id"] != self.scheduler:
+            self.client.register_plugin(self.station)
+            self.scheduler = scheduler["id"]
+        offers = [worker["resources"] for worker in scheduler["workers"].values()]
         ready = [offer for offer in offers if offer.get(stations.ROW)]
         able = [offer for offer in ready if not gpu or offer.get(stations.GPU)]
         if ready and not able:
@@ -156,14 +156,15 @@ def fan_out(
             raise UserError("the connection to the cluster is lost; finished rows are kept, the same command goes on")
         if fleet.client.status == "running" and time.monotonic() - looked > LOOK:
             room, looked = look(fleet, board, running, gpu, room), time.monotonic()
-        while queue and len(running) < room:
+        ended = {row: end for row, future in running.items() if (end := outcome(future))}
+        for row in ended:
+            del running[row]
+        while queue and len(running) < room and fleet.client.status == "running":
             row = queue.popleft()
             running[row] = fleet.submit(row, configurations[row], gpu, len(failures[row]))
             board.start(row, "", time.monotonic())
-        ended = {row: end for row, future in running.items() if (end := outcome(future))}
         refused = take({row: end.record for row, end in ended.items() if end.record is not None})
         for row, end in ended.items():
-            del running[row]
             problem = refused.get(row, end.log)
             if end.record is not None and not problem:
                 board.done(row, time.monotonic())
@@ -180,8 +181,7 @@ def fan_out(
 def look(fleet: Fleet, board: Board, running: Mapping[str, Future], gpu: bool, room: int) -> int:
     """Enter where rows run; gives how many can run at once, or `room` while the scheduler does not answer."""
     try:
-        fleet.prepare()
-        room, places = fleet.free_for(gpu), fleet.places()
+        room, places = fleet.room(gpu), fleet.places()
     except OSError:  # the connection comes back or is given up by the client
         return room
     for row, future in running.items():

@@ -112,7 +112,7 @@ class Station(WorkerPlugin):
             log.seek(max(0, log.seek(0, io.SEEK_END) - LOG_BYTES))
             output = log.read().decode(errors="replace")
         if code:
-            return None, f"{output}\n(exit code {code} on {platform.node()})"
+            return None, f"exit code {code} on {platform.node()}\n{output}"
         return (self.folder / "results/runs" / f"{row}.json").read_bytes(), ""
 
 
