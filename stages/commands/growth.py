@@ -37,9 +37,10 @@ import shutil
 import sys
 from pathlib import Path
 
-target = Path("results/runs") / f"{sys.argv[1]}.json"
+key = sys.argv[1].rpartition("@")[2]
+target = Path("results/runs") / f"{key}.json"
 target.parent.mkdir(parents=True, exist_ok=True)
-shutil.copy(Path(__file__).parent / "made_up" / f"{sys.argv[1]}.json", target)
+shutil.copy(Path(__file__).parent / "made_up" / f"{key}.json", target)
 '''
 
 
