@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro fanout report check review speed scaling test lint clean verify torture soak audit
+.PHONY: help setup demo repro fanout report check review speed scaling growth verify test torture soak audit lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,9 @@ speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS
 scaling: setup ## Time and memory of the engine against seeds, samples and rows
 	dvc repro compose
 	python -m stages.commands.speed --scaling
+
+growth: setup ## What the pipeline itself costs from 10 to 2,000 rows (half an hour; EXTRAS=cluster)
+	python -m stages.commands.growth
 
 verify: setup ## Train a few committed rows again and compare (KEYS="study/row ...", ROWS=3, SEED=)
 	dvc repro compose

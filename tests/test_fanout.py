@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from test_pipeline import STUDY, edit, only_rows
 
-from stages.core import board, clusters, config, cores, records, workspace
+from stages.core import board, clusters, config, cores, growth, records, workspace
 from stages.core.board import State
 from stages.core.errors import UserError
-from stages.core.schema import validate
+from stages.core.schema import read_resolved, read_yaml, validate
 
 ROOT = Path(__file__).parent.parent
 SHEET = ROOT / "results/datasets/digits.json"
@@ -226,6 +226,37 @@ def test_without_dask_the_command_says_what_to_install(template):
     ]
 
 
+# --- growth
+
+
+def test_made_up_studies_have_all_rows_and_any_layout_all_stages():
+    names = growth.study_names(900)
+    assert [len(rows) for rows in names.values()] == [400, 400, 100]
+    template = read_yaml(ROOT / "dvc.yaml")
+    one, many = (growth.pipelines(template, list(names), layout) for layout in (growth.ONE, growth.MANY))
+    assert list(one) == ["dvc.yaml"]
+    assert list(many) == ["dvc.yaml", *(f"studies/{name}/dvc.yaml" for name in names)]
+    stages = [stage for text in many.values() for stage in text["stages"]]
+    assert set(stages) == set(one["dvc.yaml"]["stages"])
+    assert stages.count("train") == 3
+
+
+def test_growth_says_whether_a_target_is_kept():
+    points = [growth.Point("no-op", growth.ONE, 200, 4.5), growth.Point("no-op", growth.MANY, 200, 2.0)]
+    text = growth.to_markdown(points, {"cores": "2"})
+    assert "| 200 | 4.50 | 2.00 |" in text
+    assert "Target (one dvc.yaml): less than 4 at 200 rows: **not kept**." in text
+    assert "Target (one dvc.yaml a study): less than 4 at 200 rows: kept." in text
+    assert growth.to_csv(points).splitlines()[1] == "no-op,one dvc.yaml,200,4.5"
+
+
+def test_rows_are_read_alike_by_both_readers(template):
+    paths = sorted((template / "build").rglob("*.yaml"))
+    assert len(paths) == len(ROWS) + 1
+    for path in paths:
+        assert read_resolved(path) == read_yaml(path)
+
+
 # --- a remote
 
 
@@ -243,6 +274,7 @@ def bucket():
 
 def test_what_one_clone_pushes_to_s3_another_need_not_train(copy, tmp_path, bucket):
     variables = {name.upper(): value for name, value in KEYS.items()}
+    only_rows(copy / STUDY, ROWS[:2])
     other = shutil.copytree(copy, tmp_path / "elsewhere/regbench", symlinks=True)
     for folder in (copy, other):
         run(folder, "dvc", "remote", "add", "--default", "store", "s3://regbench/results")
@@ -252,7 +284,7 @@ def test_what_one_clone_pushes_to_s3_another_need_not_train(copy, tmp_path, buck
     output = run(other, "dvc", "repro", "--pull", BAD="none", **variables)
     assert "Running stage 'train@" not in output
     assert recorded(other) == recorded(copy)
-    assert set(recorded(other)) == set(ROWS)
+    assert set(recorded(other)) == set(ROWS[:2])
     assert stale(other) == []
 
     run(other, "dvc", "get-url", "remote://store/files", "fetched", **variables)  # as the README fetches archives
@@ -284,9 +316,32 @@ def plain(template, tmp_path_factory):
 
 @pytest.mark.parametrize("command", [JOBS, FANOUT])
 def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
+    """With changes that are staged, not staged and unknown to Git: they are what runs, and Git is left alone."""
+    (copy / "stages/core/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
+    edit(
+        copy / "stages/train.py",
+        "sys.exit",
+        "from stages.core import brand_new\n    print(brand_new.TEXT)\n    sys.exit",
+    )
+    for state in ("staged", "not staged"):
+        with (copy / "README.md").open("a", encoding="utf-8") as file:
+            file.write(state)
+        if state == "staged":
+            run(copy, "git", "add", "README.md")
+    asked = (
+        ["diff", "README.md", "stages"],
+        ["diff", "--cached"],
+        ["ls-files", "--stage"],
+        ["for-each-ref"],
+        ["worktree", "list"],
+    )
+    before = [run(copy, "git", *question) for question in asked]
+
     output = python(copy, *command, expect=1, BAD="kernel_l2_1e-3")
+    assert [run(copy, "git", *question) for question in asked] == before
     assert ended(output) == sorted(set(ROWS) - {"kernel_l2_1e-3"})
     assert ended(output, "failed") == ["kernel_l2_1e-3"]
+    assert "new and untracked" in output
     assert "this row always fails" in output
     assert output.strip().endswith(
         "regbench: 1 of 4 rows failed: digits_comparison/kernel_l2_1e-3; their logs are in build/logs/"
@@ -298,7 +353,7 @@ def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
 
 
 @pytest.mark.parametrize("command", [JOBS, FANOUT])
-def test_after_ctrl_c_the_same_command_goes_on(copy, command):
+def test_after_ctrl_c_another_command_goes_on(copy, command):
     """Two rows end, two are on their way; nothing of them is left running."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
@@ -322,20 +377,7 @@ def test_after_ctrl_c_the_same_command_goes_on(copy, command):
     assert running_in(copy.parent) == []
     left = stale(copy)
     assert set(left) == set(ROWS) - set(ended(said))
-    assert ended(python(copy, *command)) == left
-
-
-def test_what_is_in_the_folder_is_what_runs_and_git_is_left_alone(copy):
-    (copy / "stages/core/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
-    edit(copy / "stages/train.py", r"\Z", "from stages.core import brand_new\nprint(brand_new.TEXT)\nsys.exit(1)\n")
-    (copy / "params.yaml").open("a").write("# staged\n")
-    run(copy, "git", "add", "params.yaml")
-    (copy / "params.yaml").open("a").write("# not staged\n")
-    asked = (["status", "--porcelain"], ["ls-files", "--stage"], ["diff", "--cached"], ["for-each-ref"], ["log"])
-    before = [run(copy, "git", *question) for question in asked]
-    output = python(copy, *FANOUT, expect=1)
-    assert output.count("new and untracked") == len(ROWS)
-    assert [run(copy, "git", *question) for question in asked] == before
+    assert ended(python(copy, *JOBS)) == left
 
 
 def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, monkeypatch):

@@ -23,8 +23,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from stages.core import cores, figures, growth, records
+from stages.core import cores, growth, records
 from stages.core.errors import UserError, run
+from stages.core.figure_style import to_svg
 from stages.core.files import write_atomically
 from stages.core.growth import MANY, ONE, Point
 from stages.core.schema import read_resolved, read_yaml
@@ -59,7 +60,7 @@ def main() -> None:
         "python": platform.python_version(),
     }
     write_atomically(RESULTS / "growth.csv", growth.to_csv(points))
-    write_atomically(RESULTS / "figures/growth.svg", figures.to_svg(growth.draw(points)))
+    write_atomically(RESULTS / "figures/growth.svg", to_svg(growth.draw(points)))
     write_atomically(RESULTS / "growth.md", growth.to_markdown(points, machine))
     print(growth.to_markdown(points, machine))
 

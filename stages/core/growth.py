@@ -13,6 +13,7 @@ STUDY_ROWS = 400  # at most, in a study
 SEEDS = 10
 STALE = 20  # rows that are trained again, beside one, to see what one more costs
 CURVE_EPOCHS = 30
+WEIGHTS = ("dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias")
 
 ONE, MANY = "one dvc.yaml", "one dvc.yaml a study"
 
@@ -108,12 +109,14 @@ def made_up_record(row: Mapping[str, Any], sheet: Mapping[str, Any]) -> dict[str
         },
         "versions": {},
         "device": "cpu",
+        "parameters": 1,
         "seeds": [
             {
                 "seed": seed,
                 "curve": {"epoch": list(range(1, epochs + 1))} | _curve(random, epochs),
                 "final": {split: _quantities(random) for split in splits},
                 "first_non_finite_epoch": None,
+                "weight_norms": dict(zip(WEIGHTS, random.random(len(WEIGHTS)), strict=True)),
                 "top_class_share": dict.fromkeys(splits, 0.1),
             }
             for seed in range(row["seeds"])
