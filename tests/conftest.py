@@ -1,7 +1,11 @@
 """Shared by all tests: TensorFlow set up as a training sets it up, and rows built from plain values."""
 
+import os
+import shutil
+
 import pytest
 import small
+from filelock import FileLock
 
 from stages.core import runtime
 from stages.core.schema import Row
@@ -47,7 +51,15 @@ def make_row():
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory):
     """A small copy of this repository in which `dvc repro` has run and all is committed; for `small.duplicate` only."""
-    folder = small.repository(tmp_path_factory.mktemp("small") / "regbench")
-    small.run(folder, "dvc", "repro")
-    small.commit(folder)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one copy for all workers
+    folder, done = shared / "small/regbench", shared / "small/done"
+    with FileLock(shared / "small.lock"):
+        if not done.exists():
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            small.repository(folder)
+            small.run(folder, "dvc", "repro")
+            small.commit(folder)
+            done.touch()
     return folder

@@ -30,6 +30,7 @@ from stages import aggregate, answers, download, overview, plot, report
 from stages.commands import review
 from stages.core import errors, records
 from stages.core.config import to_yaml
+from stages.core.locks import held
 from stages.core.schema import read_yaml
 
 FULL = "REGBENCH_KILLS" in os.environ
@@ -353,18 +354,25 @@ def test_a_row_name_reaches_no_shell(small_repository, tmp_path):
 # --- 6 two at once ---------------------------------------------------------------------------------------------------
 
 
-def test_a_second_repro_says_that_one_runs_and_the_next_waits_for_what_a_killed_one_left(small_repository, tmp_path):
+def test_a_second_repro_says_that_one_runs_and_the_next_waits_for_what_a_killed_one_left(
+    small_repository, tmp_path, monkeypatch
+):
     folder = without(small_repository, tmp_path / "regbench", "train")
-    with Repro(folder, tmp_path / "log") as first:
-        first.running("train@")
-        said = small.run(folder, "dvc", "repro", expect=255)
-        assert re.search(r"is busy, it is being blocked by:\n  \(PID \d+\): .*dvc repro", said)
-        assert "Running stage" not in said and "Traceback" not in said
-        first.kill(alone=True)  # the training that it has started goes on
-        said = small.run(folder, "dvc", "repro")
-        assert f"train {KEY}: another process is at it; waiting for its end" in said
-        assert f"{KEY}.json: trained by the other process" in said
+    monkeypatch.chdir(folder)
+    waiting = f"train {KEY}: another process is at it; waiting for its end"
+    with Repro(folder, tmp_path / "first") as first:
+        with held(f"train {KEY}"):  # so that the training lasts as long as it takes here
+            wait(lambda: waiting in first.said)
+            said = small.run(folder, "dvc", "repro", expect=255)
+            assert re.search(r"is busy, it is being blocked by:\n  \(PID \d+\): .*dvc repro", said)
+            assert "Running stage" not in said and "Traceback" not in said
+            first.kill(alone=True)  # the training that it has started goes on
+            following = Repro(folder, tmp_path / "next")
+            wait(lambda: waiting in following.said)
+        with following:
+            assert following.process.wait(PATIENCE) == 0
         wait(lambda: not first.left())
+        assert (first.said + following.said).count(f"{KEY}.json: trained by the other process") == 1
     assert differing(snapshot(folder), snapshot(small_repository)) == []
 
 
