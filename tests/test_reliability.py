@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -552,12 +553,21 @@ def locked():
     return found
 
 
+def needed_by(name):
+    """The requirements of an installed package, or of this project, which `make setup` does not install."""
+    if name != "regbench":
+        return requires(name) or []
+    project = tomllib.loads((small.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].items()
+    return [*project["dependencies"], *(f'{text}; extra == "{extra}"' for extra, texts in extras for text in texts)]
+
+
 def installed():
     """Packages that regbench and its tests need, and those that these need, as far as they apply here."""
     found, waiting = {}, [("regbench", ("test",)), ("regbench", ("",))]
     while waiting:
         name, extras = waiting.pop()
-        for text in requires(name) or []:
+        for text in needed_by(name):
             wanted = Requirement(text)
             if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in extras):
                 continue
@@ -565,7 +575,7 @@ def installed():
             new = (key, tuple(sorted(wanted.extras)) or ("",))
             if new not in found:
                 try:
-                    found[new] = version(key)
+                    found[new] = version(key) if key != "regbench" else ""
                 except PackageNotFoundError:
                     found[new] = "not installed"
                     continue
