@@ -17,7 +17,7 @@ from stages.core.schema import Regularizers, Row, Study
 
 CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
 
-TRAINING_CODE = ["training.py", "models.py", "optimizers.py", "runtime.py", "preprocessing.py"]
+TRAINING_CODE = ["training.py", "models.py", "optimizers.py", "penalties.py", "runtime.py", "preprocessing.py"]
 TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
 
 

@@ -69,8 +69,9 @@ def build_engine(row, lanes=1, xla=True):
     engine = training.Engine(row, samples(row), "cpu", lanes)
     if not xla:
         engine.xla = False
+        engine._update = engine._updated
         engine._run = tf.function(engine._chunk, autograph=False)
-        engine._evaluate = {name: engine._evaluation(*where) for name, where in engine.ranges.items()}
+        engine._evaluate = tf.function(engine._evaluation, autograph=False)
     return engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -10,8 +11,8 @@ from contextlib import contextmanager
 
 from stages.core.errors import UserError
 
-# Keras imports these for wrappers and plots that training never uses; they cost a second of start-up.
-UNUSED = ("matplotlib", "pandas", "sklearn")
+# Keras and TensorFlow import these, where installed, for what training never uses; they cost a second of start-up.
+UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 def workers(seeds: int, cores: int) -> int:
@@ -41,6 +42,7 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     blocked = [name for name in UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))
+    gc.disable()  # thousands of modules come to stay: looking through them again and again took a quarter of the time
     try:
         with _quiet():
             import keras  # noqa: F401
@@ -50,6 +52,8 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
     finally:
         for name in blocked:
             del sys.modules[name]
+        gc.freeze()
+        gc.enable()
     # TensorFlow's own operations split over this pool, so it gets one thread; XLA's whole programs run in it, one a
     # thread, and are compiled differently for a pool of one.
     tf.config.threading.set_intra_op_parallelism_threads(1 if convolutions else max(2, threads))

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stages.core import models, optimizers
+from stages.core import models, optimizers, penalties
 from stages.core.schema import Row
 
 Samples = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -76,19 +76,23 @@ class Engine:
         self.xla = device == "gpu" or not row.has_convolutions
         self.model = models.build(row, seed=0)
         self.loss = keras.losses.get(row.training.loss)  # per sample
+        self.regularizers = [v.regularizer for v in self.model.trainable_variables]
         # All splits lie in one array on the device; a split is a range of it.
         starts = np.cumsum([0, *(len(x) for x, _ in samples.values())])
         self.ranges = {name: (int(a), int(b)) for name, a, b in zip(samples, starts, starts[1:], strict=False)}
         self.x = tf.constant(np.concatenate([x for x, _ in samples.values()]))
         self.y = tf.constant(np.concatenate([self._targets(y) for _, y in samples.values()]))
+        self.evaluation_batch = min(EVALUATION_BATCH, len(self.x))  # XLA compiles full batches also where there is none
         # A run-time value: by a constant XLA would multiply with its reciprocal, which rounds differently from x / 255.
         self.scale = None if row.dataset.scale is None else tf.constant(row.dataset.scale, tf.float32)
         self.recorded = recorded_epochs(row.training.epochs)
         n = self.ranges["train"][1]
         longest = max(b - a for a, b in zip([0, *self.recorded], self.recorded, strict=False))
         self.chunk = max(1, min(longest, CHUNK_SAMPLES // n))
+        # XLA turns what is done to each weight into one pass over it, also inside a program that is not XLA's.
+        self._update = tf.function(self._updated, jit_compile=True, autograph=False)
         self._run = tf.function(self._chunk, jit_compile=self.xla, autograph=False)
-        self._evaluate = {name: self._evaluation(*self.ranges[name]) for name in samples}
+        self._evaluate = tf.function(self._evaluation, jit_compile=self.xla, autograph=False)
         self._probe = tf.function(self._saturation, jit_compile=self.xla, autograph=False)
 
     def start(self, seed: int) -> State:
@@ -98,6 +102,16 @@ class Engine:
         others = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
         slots = [[tf.zeros_like(w)] * optimizers.n_slots(self.row.optimizer) for w in weights]
         return State(weights, others, slots, tf.constant(0.0))
+
+    def compile(self, pool: ThreadPoolExecutor) -> None:
+        """Compile all programs side by side; otherwise each is compiled when first called, while the seeds wait."""
+        state = _stack([self.start(0)] * self.lanes, self.lanes)
+        shape = (self.lanes, self.chunk, self.ranges["train"][1])
+        order, noise = np.zeros(shape, np.int32), np.zeros((self.lanes, 2), np.int32)
+        calls = [pool.submit(self._train, order, noise, state, 0), pool.submit(self.saturation, state)]
+        calls += [pool.submit(self.evaluate, state, split) for split in self.ranges]
+        for call in calls:
+            call.result()
 
     def advance(self, progress: list[Progress]) -> None:
         """Train the given seeds (as many as `lanes`) to the next chunk's end, and record what is due there."""
@@ -111,8 +125,7 @@ class Engine:
                 order[lane, i] = batch_order(seed, epoch + i, order.shape[-1])
         noise = np.array([[models.derived_seed(seed, "augmentation"), 0] for seed in seeds], np.int32)
         state = _stack([p.state for p in progress], self.lanes)
-        first = (lambda value: value[0]) if self.lanes == 1 else (lambda value: value)
-        state, history = self._run(self.x, self.y, first(order), first(noise), state, tf.constant(count))
+        state, history = self._train(order, noise, state, count)
         histories = history.numpy().reshape(self.lanes, self.chunk, 3)
         monitored = None
         if epoch + count == following:
@@ -123,8 +136,8 @@ class Engine:
 
     def evaluate(self, state: State, split: str) -> list[dict[str, float]]:
         """Per lane, loss, data loss, penalty, metric and most predicted class's share on a split, in inference mode."""
-        sums = self._evaluate[split](self.x, self.y, state)
         start, stop = self.ranges[split]
+        sums = self._evaluate(self.x, self.y, state, *self._batches(split))
         return [self._figures(row, stop - start) for row in sums.numpy().reshape(self.lanes, -1)]
 
     def saturation(self, state: State) -> list[dict[str, float]]:
@@ -135,8 +148,14 @@ class Engine:
         names = [layer.name for layer in self._hidden()]
         if not names:
             return [{} for _ in range(self.lanes)]
-        shares = self._probe(self.x, state).numpy().reshape(self.lanes, len(names))
+        shares = (
+            self._probe(self.x, state, *self._batches(self.row.split.monitor)).numpy().reshape(self.lanes, len(names))
+        )
         return [dict(zip(names, map(float, lane), strict=True)) for lane in shares]
+
+    def _train(self, order: np.ndarray, noise: np.ndarray, state: State, epochs: int):
+        first = (lambda value: value[0]) if self.lanes == 1 else (lambda value: value)
+        return self._run(self.x, self.y, first(order), first(noise), state, tf.constant(epochs))
 
     # --- compiled parts
 
@@ -180,73 +199,70 @@ class Engine:
             inputs = augmentation.augment(inputs, seed, self.row.augmentation)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
-            outputs, others, penalties = self.model.stateless_call(
+            outputs, others, losses = self.model.stateless_call(
                 state.weights, state.others, inputs, training=True, return_losses=True
             )
             data_loss = tf.reduce_mean(self.loss(targets, outputs))
-            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
-            loss = data_loss + penalty
+            # Keras lists the layers' own losses, which are the activity penalties, before those of the weights.
+            activity = losses[: len(losses) - sum(r is not None for r in self.regularizers)]
+            loss = tf.add_n([data_loss, *activity])
         gradients = tape.gradient(loss, state.weights)
-        weights, slots = optimizers.apply(self.row.optimizer, state.weights, state.slots, gradients, state.step)
+        weights, slots, penalty = self._update(state.weights, state.slots, gradients, state.step)
         size = float(indices.shape[-1])
+        penalty = tf.add_n([penalty, *activity])
         sums += tf.stack([data_loss * size, penalty * size, tf.reduce_sum(self._metric(targets, outputs))])
         return State(weights, others, slots, state.step + 1), sums
 
-    def _evaluation(self, start: int, stop: int):
-        full, rest = divmod(stop - start, EVALUATION_BATCH)
+    def _updated(self, weights, slots, gradients, step):
+        """New weights and slots by the gradients of the loss without the weights' penalties, and those penalties."""
+        gradients = [
+            gradient if extra is None else gradient + extra
+            for gradient, extra in zip(gradients, penalties.gradients(self.regularizers, weights), strict=True)
+        ]
+        new = optimizers.apply(self.row.optimizer, weights, slots, gradients, step)
+        return *new, penalties.value(self.regularizers, weights)
 
-        def batch(x, y, begin, size, state: State, sums):
-            inputs, targets = (tf.slice(a, [begin] + [0] * (len(a.shape) - 1), [size, *a.shape[1:]]) for a in (x, y))
-            inputs = self._scaled(inputs)
-            outputs, _, penalties = self.model.stateless_call(
+    def _evaluation(self, x, y, state: State, start, batches, rest: int):
+        def batch(begin, size, state):
+            inputs, targets = self._scaled(_range(x, begin, size)), _range(y, begin, size)
+            outputs, _, losses = self.model.stateless_call(
                 state.weights, state.others, inputs, training=False, return_losses=True
             )
-            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            penalty = tf.add_n(losses) if losses else tf.constant(0.0)
             figures = [
                 tf.reduce_sum(self.loss(targets, outputs)),
                 penalty * size,
                 tf.reduce_sum(self._metric(targets, outputs)),
             ]
             predicted = tf.reduce_sum(tf.one_hot(_predicted_class(outputs), outputs.shape[-1]), 0)
-            return sums + tf.concat([tf.stack(figures), predicted], 0)
+            return tf.concat([tf.stack(figures), predicted], 0)
 
-        def evaluate_one_seed(x, y, state):
-            sums = tf.zeros(3 + self.model.output_shape[-1])
-            if full:
-                _, sums = tf.while_loop(
-                    lambda i, _: i < full,
-                    lambda i, sums: (i + 1, batch(x, y, start + i * EVALUATION_BATCH, EVALUATION_BATCH, state, sums)),
-                    [0, sums],
-                )
-            return batch(x, y, start + full * EVALUATION_BATCH, rest, state, sums) if rest else sums
+        def of_one_seed(state):
+            zeros = tf.zeros(3 + self.model.output_shape[-1])
+            return _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)
 
-        def evaluate(x, y, state):
-            if self.lanes == 1:
-                return evaluate_one_seed(x, y, state)
-            return tf.map_fn(lambda s: evaluate_one_seed(x, y, s), state, fn_output_signature=tf.float32)
+        if self.lanes == 1:
+            return of_one_seed(state)
+        return tf.map_fn(of_one_seed, state, fn_output_signature=tf.float32)
 
-        return tf.function(evaluate, jit_compile=self.xla, autograph=False)
-
-    def _saturation(self, x, state):
-        start, stop = self.ranges[self.row.split.monitor]
+    def _saturation(self, x, state, start, batches, rest: int):
         hidden = self._hidden()
         probe = keras.Model(self.model.inputs, [layer.output for layer in hidden])
         kept = {v.path for v in probe.variables}
         wanted = [v.path in kept for v in self.model.trainable_variables]
         others = [v.path in kept for v in self.model.non_trainable_variables]
 
-        def sums_of(inputs, state):
+        def batch(begin, size, state):
             weights = [w for w, keep in zip(state.weights, wanted, strict=True) if keep]
             rest = [w for w, keep in zip(state.others, others, strict=True) if keep]
-            outputs, _ = probe.stateless_call(weights, rest, inputs, training=False)
+            outputs, _ = probe.stateless_call(weights, rest, self._scaled(_range(x, begin, size)), training=False)
             return [_saturated(layer, out) for layer, out in zip(hidden, tf.nest.flatten(outputs), strict=True)]
 
         def of_one_seed(state):
-            sums = None
-            for begin in range(start, stop, EVALUATION_BATCH):
-                part = sums_of(self._scaled(x[begin : min(begin + EVALUATION_BATCH, stop)]), state)
-                sums = part if sums is None else [a + b for a, b in zip(sums, part, strict=True)]
-            return tf.stack([_saturated_share(layer, s, stop - start) for layer, s in zip(hidden, sums, strict=True)])
+            zeros = [tf.zeros(layer.output.shape[-1:] if _is_relu(layer) else ()) for layer in hidden]
+            sums = _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)
+            n = tf.cast(batches * self.evaluation_batch + rest, tf.float32)
+            return tf.stack([_saturated_share(layer, s, n) for layer, s in zip(hidden, sums, strict=True)])
 
         if self.lanes == 1:
             return of_one_seed(state)
@@ -257,6 +273,12 @@ class Engine:
     def _hidden(self) -> list[keras.Layer]:
         weighted = [layer for layer in self.model.layers if hasattr(layer, "activation")]
         return [layer for layer in weighted[:-1] if layer.activation.__name__ in {"relu", "sigmoid", "tanh"}]
+
+    def _batches(self, split: str) -> tuple[tf.Tensor, tf.Tensor, int]:
+        """Where a split starts, its full evaluation batches and the rest: splits with the same rest share a program."""
+        start, stop = self.ranges[split]
+        batches, rest = divmod(stop - start, self.evaluation_batch)
+        return tf.constant(start), tf.constant(batches), rest
 
     def _lane_shape(self) -> tuple[int, ...]:
         return () if self.lanes == 1 else (self.lanes,)
@@ -337,6 +359,7 @@ def train(
         return _finished(engine, progress)
 
     with ThreadPoolExecutor(threads) as pool:
+        engine.compile(pool)
         for part in pool.map(run, lanes):
             yield from part
 
@@ -376,18 +399,41 @@ def _predicted_class(outputs):
     return tf.argmax(tf.where(tf.math.is_nan(outputs), -np.inf, outputs), -1, tf.int32)
 
 
+def _range(values, begin, size: int):
+    return tf.slice(values, [begin] + [0] * (len(values.shape) - 1), [size, *values.shape[1:]])
+
+
+def _summed(batch, zeros, start, batches, full: int, rest: int):
+    """Sums of what `batch(begin, size)` gives, shaped like `zeros`, over `batches` of size `full` and one of `rest`."""
+
+    def add(sums, begin, size):
+        return tf.nest.map_structure(tf.add, sums, batch(begin, size))
+
+    # The loop carries `begin`: XLA would compile anew for every `start` that it knows where a slice begins.
+    begin, sums = tf.while_loop(
+        lambda begin, _: begin < start + batches * full,
+        lambda begin, sums: (begin + full, add(sums, begin, full)),
+        [start, zeros],
+    )
+    return add(sums, begin, rest) if rest else sums
+
+
+def _is_relu(layer: keras.Layer) -> bool:
+    return layer.activation.__name__ == "relu"
+
+
 def _saturated(layer: keras.Layer, outputs):
     """What `_saturated_share` turns into a share, summed over a batch: per unit (relu) or over all units (others)."""
     axes = list(range(len(outputs.shape) - 1))
-    if layer.activation.__name__ == "relu":
+    if _is_relu(layer):
         return tf.reduce_sum(tf.cast(outputs > 0, tf.float32), axes)
     low = 0.0 if layer.activation.__name__ == "sigmoid" else -1.0
     limits = tf.cast((outputs < low + 0.01) | (outputs > 0.99), tf.float32)
     return tf.reduce_sum(tf.reduce_mean(limits, axes[1:] + [len(axes)]))  # noqa: RUF005
 
 
-def _saturated_share(layer: keras.Layer, sums, n: int):
-    if layer.activation.__name__ == "relu":
+def _saturated_share(layer: keras.Layer, sums, n):
+    if _is_relu(layer):
         return tf.reduce_mean(tf.cast(sums <= 0, tf.float32))
     return sums / n
 
