@@ -125,3 +125,5 @@ def train(engine: Any, key: str, folder: Path, threads: int) -> list[dict[str, A
 
 if __name__ == "__main__":
     run(main)
+    sys.stdout.flush()
+    os._exit(0)  # all is written; to take TensorFlow apart, module by module, takes Python half a second

@@ -20,7 +20,7 @@ STAGES = {path.stem: path for path in (ROOT / "stages").glob("*.py") if path.ste
 COMMANDS = {path.stem: path for path in (ROOT / "stages/commands").glob("*.py") if path.stem != "__init__"}
 PIPELINE = read_yaml(ROOT / "dvc.yaml")
 
-TRAINS = {"models", "optimizers", "training", "augmentation", "checkpoints", "runtime"}
+TRAINS = {"models", "optimizers", "penalties", "training", "augmentation", "checkpoints", "runtime"}
 MAY_IMPORT = {  # the modules of stages/core that may, by what they import
     "tensorflow keras": TRAINS | {"baseline_keras"},
     "jax": {"baseline_jax"},

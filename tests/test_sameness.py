@@ -212,6 +212,26 @@ def test_any_net(tensorflow, make_row, data):
     assert_same(ours, keras_weights(row)[0])
 
 
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.sampled_from(KINDS), st.integers(0, 2**31))
+def test_a_penalty_is_the_sum_over_all_of_a_weight(shape, kind, seed):
+    import keras
+    import tensorflow as tf
+
+    from stages.core import penalties
+
+    w = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    l1, l2 = PENALTIES[kind]
+    regularizers = [keras.regularizers.L1L2(l1, l2), None]
+    exact = l1 * np.abs(w.astype(np.float64)).sum() + l2 * (w.astype(np.float64) ** 2).sum()
+    weights = [tf.constant(w), tf.constant(w)]
+    assert float(penalties.value(regularizers, weights)) == pytest.approx(exact, rel=1e-6)
+    assert float(regularizers[0](w)) == pytest.approx(exact, rel=1e-5)
+    gradient, none = penalties.gradients(regularizers, weights)
+    np.testing.assert_allclose(gradient, l1 * np.sign(w) + 2 * l2 * w, rtol=1e-6)
+    assert none is None
+
+
 @pytest.mark.parametrize("wrong", [{"epsilon": 1e-3}, {"beta_2": 0.99}, {"learning_rate": 0.0021}])
 def test_a_wrong_formula_would_be_seen(tensorflow, make_row, wrong):
     ours, _ = engine_weights(make_row(optimizer=OPTIMIZERS["adam"] | wrong), xla=False)
@@ -219,10 +239,12 @@ def test_a_wrong_formula_would_be_seen(tensorflow, make_row, wrong):
         assert_same(ours, keras_weights(make_row(optimizer=OPTIMIZERS["adam"]))[0])
 
 
-@pytest.mark.parametrize("convolutions", [False, True])
-def test_seeds_on_one_axis_equal_seeds_one_by_one(tensorflow, make_row, convolutions):
-    row = make_row(**({"dataset": IMAGES, "layers": CONVOLUTIONS} if convolutions else {}))
-    together, progress = trained(build_engine(row, lanes=3, xla=False), range(3))
+@pytest.mark.parametrize(("convolutions", "xla"), [(False, False), (True, False), (False, True)])
+def test_seeds_on_one_axis_equal_seeds_one_by_one(tensorflow, make_row, convolutions, xla):
+    row = make_row(
+        regularizers=penalized(kernel="l1_l2"), **({"dataset": IMAGES, "layers": CONVOLUTIONS} if convolutions else {})
+    )
+    together, progress = trained(build_engine(row, lanes=3, xla=xla), range(3))
     single = build_engine(row, xla=False)
     for seed, (ours, p) in enumerate(zip(together, progress, strict=True)):
         (alone,), (q,) = trained(single, [seed])

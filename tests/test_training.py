@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -312,6 +313,19 @@ def test_a_gpu_that_is_not_there(tensorflow, monkeypatch):
 )
 def test_workers(seeds, cores, expected):
     assert runtime.workers(seeds, cores) == expected
+
+
+def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, row):
+    from stages.core import training
+
+    engine = training.Engine(row, samples(n=40, n_test=40), "cpu")
+    programs = engine._run, engine._evaluate, engine._probe
+    with ThreadPoolExecutor(2) as pool:
+        engine.compile(pool)
+    counts = [program.experimental_get_tracing_count() for program in programs]
+    assert counts == [1, 1, 1]  # splits of one size are evaluated by one program
+    followed(engine)
+    assert [program.experimental_get_tracing_count() for program in programs] == counts
 
 
 # --- what rows share --------------------------------------------------------------------------------------------------
