@@ -31,6 +31,7 @@ repro: setup ## Bring all results up to date, JOBS=N rows at once
 
 CLUSTER ?= local
 fanout: setup ## The same on a Dask cluster: CLUSTER=slurm, CLUSTER="slurm workers=20" (conf/cluster/; EXTRAS=cluster)
+	@python -m stages.commands.mend
 	python -m stages.commands.fanout $(CLUSTER)
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table

@@ -352,6 +352,16 @@ def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
     assert stale(copy) == []
 
 
+def test_ctrl_c_in_the_middle_of_dvcs_writing_leaves_no_file_that_it_refuses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cut_off = tmp_path / ".dvc/tmp/rwlock"
+    cut_off.parent.mkdir(parents=True)
+    cut_off.touch()
+    with pytest.raises(UserError, match="interrupted"):
+        workspace.conclude(4, {}, interrupted=True)
+    assert not cut_off.exists()
+
+
 @pytest.mark.parametrize("command", [JOBS, FANOUT])
 def test_after_ctrl_c_another_command_goes_on(copy, command):
     """Two rows end, two are on their way; nothing of them is left running."""

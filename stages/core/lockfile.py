@@ -1,8 +1,39 @@
-"""What a whole dvc.lock looks like: DVC writes it in place, so a kill can leave a part of it."""
+"""DVC's own files, dvc.lock and .dvc/tmp/rwlock: it writes them in place, so a kill can leave a part of one.
 
+DVC then refuses to start. A dvc.lock that is cut off becomes the last commit's again: what was trained since comes from
+DVC's run-cache, nothing trains twice.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from stages.core.files import write_atomically
+
+LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
+WRITING_SECONDS = 1  # a DVC that lives has its file complete by then
+
+
+def mend() -> list[str]:
+    """Put right what is cut off; gives a line about each such file."""
+    said = []
+    if _cut_off(LOCK, is_whole):
+        committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False)
+        if committed.returncode == 0:
+            write_atomically(LOCK, committed.stdout)
+            said.append(f"{LOCK} was cut off; it is the last commit's again")
+        else:
+            LOCK.unlink()
+            said.append(f"{LOCK} was cut off and no commit has it; removed")
+    if _cut_off(RWLOCK, _is_json):
+        RWLOCK.unlink()
+        said.append(f"{RWLOCK} was cut off; removed")
+    return said
 
 
 def is_whole(text: str) -> bool:
@@ -30,3 +61,20 @@ def _is_whole_stage(stage: Any) -> bool:
 def _is_whole_entry(entry: Any) -> bool:
     folder = isinstance(entry, dict) and str(entry.get("md5")).endswith(".dir")
     return isinstance(entry, dict) and {"path", "md5", "size", *(["nfiles"] if folder else [])} <= entry.keys()
+
+
+def _cut_off(path: Path, is_whole: Callable[[str], bool]) -> bool:
+    """Whether only a part of the file is there, now and in a moment: DVC may be writing it."""
+    for seconds in (0, WRITING_SECONDS):
+        time.sleep(seconds)
+        if not path.is_file() or is_whole(path.read_text(encoding="utf-8", errors="replace")):
+            return False
+    return True
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.core import lockfile
 from stages.core.errors import UserError
 from stages.core.schema import read_yaml
 
@@ -80,6 +81,8 @@ def conclude(n_rows: int, failed: Mapping[str, str], interrupted: bool) -> None:
     for row, lines in failed.items():
         print(f"\n--- {row} failed:\n{lines}", file=sys.stderr)
     if interrupted:
+        for line in lockfile.mend():  # of a DVC that was stopped while it wrote
+            print(f"regbench: {line}", file=sys.stderr)
         raise UserError("interrupted; finished rows are kept, and the same command goes on from here")
     if not failed:
         if repro():
