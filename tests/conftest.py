@@ -10,12 +10,18 @@ from filelock import FileLock
 from stages.core import runtime
 from stages.core.schema import Row
 
+LONG = ("test_fanout.py", "test_pipeline.py", "test_reliability.py", "test_sameness.py")
 NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 ADAM = {"name": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 MLP = [
     {"type": "dense", "units": 16, "activation": "relu", "regularized": True},
     {"type": "dense", "units": 4, "activation": "softmax"},
 ]
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest go first, so that none is left to one worker alone at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
