@@ -23,8 +23,8 @@ CONTESTANTS = {
     "fit_tuned": "(b) `model.fit` tuned, otherwise like (a): scaled data held in memory, batches gathered and "
     "prefetched by `tf.data`, `steps_per_execution=100`, `jit_compile=True` for nets of dense "
     "layers alone (on a CPU it slows convolutions and Keras' dropout down), augmentation as in the engine",
-    "jax": "(c) JAX, written plainly: `vmap` over the seeds, `lax.scan` over steps and epochs, all of it jitted; nets without "
-    "convolutions; timed without the first call",
+    "jax": "(c) JAX, written plainly: `vmap` over the seeds, `lax.scan` over steps and epochs, all of it jitted; nets "
+    "without convolutions; timed without the first call",
 }
 RIVALS = ("fit", "fit_tuned", "jax")
 RECORDED = 60  # epochs of which the engine records figures, about
