@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = preprocessing.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
+    with ThreadPoolExecutor(1) as pool:  # one by one: Keras' layers share activity penalties between traces
+        engine.compile(pool)
     return {
         "study": row.study,
         "row": row.row,
