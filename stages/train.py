@@ -69,7 +69,7 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = preprocessing.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
-    with ThreadPoolExecutor(1) as pool:  # one by one: Keras' layers share activity penalties between traces
+    with ThreadPoolExecutor(1) as pool:  # one by one: traced side by side, a program once came out with other bits
         engine.compile(pool)
     return {
         "study": row.study,

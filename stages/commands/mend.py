@@ -1,6 +1,8 @@
 """Put right what a kill can leave of DVC's own files; `make repro` and `make fanout` do so first.
 
-python -m stages.commands.mend
+    python -m stages.commands.mend
+
+What it finds cut off, and what becomes of it: stages/core/lockfile.py.
 """
 
 from stages.core import lockfile
