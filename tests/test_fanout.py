@@ -1,5 +1,6 @@
 """Rows side by side and on a Dask cluster, in copies of this repository with a small study of scikit-learn's digits."""
 
+import logging
 import os
 import random
 import re
@@ -206,6 +207,24 @@ def test_a_cluster_is_data_and_runs_no_code(override, message):
         cluster("local", override)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_speaks_while_the_connection_closes_shows_no_traceback(capfd):
+    async def beat(dask_worker):
+        async def closed(**_):
+            raise CommClosedError("closed")
+
+        dask_worker.scheduler.heartbeat_worker = closed
+        await dask_worker.heartbeat()
+        logging.getLogger("distributed.worker").warning("something else")
+
+    from distributed.comm import CommClosedError
+
+    with clusters.connected(cluster("local", "workers=1")) as client:
+        client.run(beat)
+    said = capfd.readouterr().err
+    assert "something else" in said
+    assert "Traceback" not in said
 
 
 def test_slurm_jobs_ask_for_what_the_file_says():

@@ -17,7 +17,14 @@ from stages.core.errors import UserError
 from stages.core.schema import Count, Finite, Schema, one_line
 
 INSTALL = "make setup EXTRAS=cluster"
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # a terminal's Ctrl-C is for the driver to answer
+WORKER = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+for handler in logging.getLogger("distributed").handlers:
+    handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], OSError)))
+"""
+"""What a worker on this machine starts with. A terminal's Ctrl-C is for the driver to answer. A connection that closes
+while a worker still speaks, as at every end, is no news: where it matters, the driver says which row it struck."""
 
 Text = Annotated[str, Field(pattern=r"^[\w $@%+=:,./~*#\[\]-]*$")]  # nothing with which a shell ends a word's meaning
 Value = bool | int | Finite | Text | None
@@ -119,7 +126,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
 def arguments(cluster: Cluster) -> dict[str, Any]:
     """What the cluster's class is called with."""
     if cluster.kind == "local":
-        return {"dashboard_address": None, "preload": [DEAF], **cluster.settings, "n_workers": cluster.workers}
+        return {"dashboard_address": None, "preload": [WORKER], **cluster.settings, "n_workers": cluster.workers}
     if cluster.kind == "kubernetes":
         return {**cluster.settings, "n_workers": cluster.workers}
     return cluster.settings
