@@ -62,10 +62,11 @@ def commit(folder: Path) -> None:
     run(folder, "git", "commit", "--quiet", "--message", "x")
 
 
-def repository(folder: Path, epochs: int = 20) -> Path:
-    """A copy with one study of three rows, two seeds, and a checkpoint after every epoch; nothing has run in it."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in tracked:
+def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> Path:
+    """A copy with one study of few rows, two seeds, and a checkpoint after every epoch; nothing has run in it."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
         if not name.startswith(("results/", "dvc.lock")) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -75,7 +76,7 @@ def repository(folder: Path, epochs: int = 20) -> Path:
     edit(folder / "dvc.yaml", r"foreach: \[.*\]", "foreach: [digits]")
     edit(folder / STUDY, r"epochs: 10", f"epochs: {epochs}")
     edit(folder / "stages/train.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
-    only_rows(folder / STUDY, ROWS)
+    only_rows(folder / STUDY, rows)
     run(folder, "git", "init", "--quiet")
     return folder
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from test_pipeline import STUDY, edit, only_rows
+import small
+from small import STUDY, edit, only_rows
 
 from stages.core import board, clusters, config, cores, growth, records, workspace
 from stages.core.board import State
@@ -52,20 +53,12 @@ write_atomically(Path("results/runs") / f"{key}.json", records.to_json(growth.ma
 
 
 def environment(folder, **more):
-    """Tools of this test's own environment, and nothing else of it."""
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    git = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    home = {"PATH": path, "HOME": str(folder.parent), "TMPDIR": str(folder.parent), "LC_ALL": "C.UTF-8"}
-    return {**home, **git, "SHEET": str(SHEET), **{key: str(value) for key, value in more.items()}}
+    own = {"SHEET": str(SHEET), "TMPDIR": str(folder.parent)}
+    return small.environment(folder) | own | {key: str(value) for key, value in more.items()}
 
 
 def run(folder, *command, expect=0, **more):
-    """Output of a command in `folder`, whose exit code must be as expected."""
-    done = subprocess.run(
-        command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return small.run(folder, *command, expect=expect, **environment(folder, **more))
 
 
 def python(folder, module, *arguments, expect=0, **more):
@@ -98,24 +91,10 @@ def running_in(folder):
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     """A committed copy with one study of four rows, two seeds and two epochs, nothing trained, up to the tables."""
-    folder = tmp_path_factory.mktemp("fanout") / "template"
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in names:
-        if not name.startswith(("results/", "dvc.lock")) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    edit(folder / "params.yaml", r"^(  (?!digits)\w+: \{.*\}\n)", "")
-    edit(folder / "params.yaml", r"(digits_comparison: .*seeds:) \d+", r"\1 2")
-    edit(folder / "dvc.yaml", r"^(  - conf/study/(?!digits).*\n)", "")
-    edit(folder / "dvc.yaml", r"foreach: \[.*\]", "foreach: [digits]")
+    folder = small.repository(tmp_path_factory.mktemp("fanout") / "template", epochs=2, rows=ROWS)
     edit(folder / "dvc.yaml", r"(?s)^  plot:.*", "")  # what comes after the tables is not the matter here
-    edit(folder / STUDY, r"epochs: 10", "epochs: 2")
-    only_rows(folder / STUDY, ROWS)
-    run(folder, "git", "init", "--quiet")
     run(folder, "dvc", "repro", "compose", "download")
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message", "x")
+    small.commit(folder)
     return folder
 
 
