@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,7 @@ LAP = [*(f"train@{STUDY}/{row}" for row in TRAINED), f"aggregate@{STUDY}", f"plo
 WHAT = f"a forced `dvc repro` of compose, {len(TRAINED)} rows of {STUDY}, its tables and figures, answers and report"
 MINUTES, LEAST_MINUTES, TICK = 60.0, 30.0, 0.5
 MEBIBYTE = 1 << 20
+MAXRSS = 1 if sys.platform == "darwin" else 1024  # bytes, as getrusage counts there
 PACKAGES = ("dvc", "tensorflow", "keras", "numpy")
 REPORT = Path("results/reliability.md")
 
@@ -75,15 +76,18 @@ def _clone(folder: Path) -> tuple[Path, dict[str, str]]:
 def _lap(clone: Path, environment: Mapping[str, str]) -> dict[str, float]:
     """Run the lap; what it needed at most, and what it left behind."""
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "compose", *LAP]
-    process = subprocess.Popen(command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    with _peaks(process.pid) as peaks:
-        output = process.communicate()[0]
-    if process.returncode:
-        raise UserError(f"`dvc repro` failed:\n{output.decode(errors='replace')}")
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=clone, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        with _peak(process.pid) as peak:
+            _, status, usage = os.wait4(process.pid, 0)  # its memory: the most that any process of the lap had
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        if process.returncode:
+            raise UserError(f"`dvc repro` failed:\n{output.read().decode(errors='replace')}")
     folder = clone.parent
     measured = {
-        "memory of DVC, MiB": peaks["dvc"] / MEBIBYTE,
-        "memory of the largest stage, MiB": peaks["stage"] / MEBIBYTE,
+        "memory of DVC, MiB": peak[0] / MEBIBYTE,
+        "memory of the largest process, MiB": usage.ru_maxrss * MAXRSS / MEBIBYTE,
         "temporary files": _count(folder / "tmp"),
         "temporary files, bytes": _size(folder / "tmp"),
         "DVC's cache, files": _count(clone / ".dvc/cache"),
@@ -96,24 +100,20 @@ def _lap(clone: Path, environment: Mapping[str, str]) -> dict[str, float]:
 
 
 @contextmanager
-def _peaks(number: int) -> Iterator[dict[str, int]]:
-    """While it lasts, the largest resident memory of a process, and of any one of its descendants, in bytes."""
-    peaks, over = {"dvc": 0, "stage": 0}, threading.Event()
+def _peak(number: int) -> Iterator[list[int]]:
+    """While it lasts, the largest resident memory of a process, in bytes, looked at now and then."""
+    peak, over = [0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(TICK):
-            try:
-                parent = psutil.Process(number)
-                peaks["dvc"] = max(peaks["dvc"], parent.memory_info().rss)
-                for child in parent.children(recursive=True):
-                    peaks["stage"] = max(peaks["stage"], child.memory_info().rss)
-            except psutil.NoSuchProcess:
-                continue
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(number)
+            while not over.wait(TICK):
+                peak[0] = max(peak[0], process.memory_info().rss)
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield peaks
+        yield peak
     finally:
         over.set()
         thread.join()
