@@ -182,7 +182,7 @@ def draw(points: Sequence[Point]) -> Any:
         if measure.limit:
             axes.plot(measure.limit[1], measure.limit[0], "x", color="#6e6e6e", label="target: below")
         axes.set_xscale("log")
-        axes.set_xticks(rows, [f"{n:,}" for n in rows])
+        axes.set_xticks(rows, [f"{n:,}" for n in rows], fontsize="small")
         axes.minorticks_off()
         axes.set_xlim(0.8 * rows[0], 1.25 * rows[-1])
         axes.set_ylim(bottom=0)
