@@ -225,12 +225,12 @@ def test_scaling_is_written_with_its_figure(monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "RESULTS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["speed", "--scaling"])
     speed.main()
-    figure = (tmp_path / "figures/scaling.svg").read_bytes()
+    figure = (tmp_path / "scaling.svg").read_bytes()
     text = (tmp_path / "scaling.md").read_text()
     assert "Linear from 1 on" in text and "Linear from 3,750 on" in text and "| 64 | 3.84 | 1.00 |" in text
     assert (tmp_path / "scaling.csv").read_text().count("\n") == 18
     speed.main()
-    assert (tmp_path / "figures/scaling.svg").read_bytes() == figure
+    assert (tmp_path / "scaling.svg").read_bytes() == figure
 
 
 # --- processes

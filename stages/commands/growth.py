@@ -1,4 +1,4 @@
-"""What the pipeline itself costs as rows grow: results/growth.csv, growth.md and figures/growth.svg.
+"""What the pipeline itself costs as rows grow: results/growth.csv, growth.md and growth.svg.
 
     python -m stages.commands.growth [--rows N ...] [--fanout N ...]
 
@@ -60,7 +60,7 @@ def main() -> None:
         "python": platform.python_version(),
     }
     write_atomically(RESULTS / "growth.csv", growth.to_csv(points))
-    write_atomically(RESULTS / "figures/growth.svg", to_svg(growth.draw(points)))
+    write_atomically(RESULTS / "growth.svg", to_svg(growth.draw(points)))
     write_atomically(RESULTS / "growth.md", growth.to_markdown(points, machine))
     print(growth.to_markdown(points, machine))
 

@@ -5,7 +5,7 @@
     python -m stages.commands.speed --only STUDY[/ROW] [--seeds S] [--epochs E] [--rounds N] [--device gpu]
         One row, the stage and `model.fit` in full (or for S seeds and E epochs); writes results/speed_<study>.*.
     python -m stages.commands.speed --scaling
-        Time and memory as seeds, samples and rows grow; writes results/scaling.* and results/figures/scaling.svg.
+        Time and memory as seeds, samples and rows grow; writes results/scaling.*.
     python -m stages.commands.speed run CONTESTANT STUDY/ROW --seeds S --epochs E [--samples N] [--device gpu]
         One process; its last line is what it measured, as JSON.
 
@@ -148,7 +148,7 @@ def scale() -> None:
 
     text = scaling.to_markdown(measured, _machine("cpu"), row)
     write_atomically(RESULTS / "scaling.csv", scaling.to_csv(measured))
-    write_atomically(RESULTS / "figures/scaling.svg", figures.to_svg(scaling.draw(measured)))
+    write_atomically(RESULTS / "scaling.svg", figures.to_svg(scaling.draw(measured)))
     write_atomically(RESULTS / "scaling.md", text)
     print(text)
 

@@ -140,7 +140,7 @@ def to_markdown(points: Sequence[Point], machine: Mapping[str, str]) -> str:
     """The report."""
     parts = [
         "# Growth\n",
-        "What the pipeline itself costs as rows grow, drawn in [figures/growth.svg](figures/growth.svg). Studies have "
+        "What the pipeline itself costs as rows grow, drawn in [growth.svg](growth.svg). Studies have "
         f"up to {STUDY_ROWS} rows, of {SEEDS} seeds each. Records are made up and training only copies one: what is "
         "timed is everything but training. What each row costs: the time of the whole command with "
         f"{STALE + 1} stale rows, or all where there are fewer, less that with one, divided by the rows more. "

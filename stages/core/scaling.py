@@ -86,7 +86,7 @@ def to_markdown(measured: dict[str, Sequence[Point]], machine: dict[str, str], r
     """The report; `measured`: points by axis, at least two on each; `row`: which one was trained."""
     parts = [
         "# Scaling\n",
-        f"How time and peak memory grow, on `{row}`; drawn in [figures/scaling.svg](figures/scaling.svg). Slope: that "
+        f"How time and peak memory grow, on `{row}`; drawn in [scaling.svg](scaling.svg). Slope: that "
         f"of log time over log n between a line and the one above; 1 is linear, {LINEAR} off still counts as linear.\n",
         *(f"- {name}: {value}" for name, value in machine.items()),
     ]
