@@ -187,19 +187,28 @@ NOISE = np.random.default_rng(0).normal(size=40)
     ],
 )
 def test_growth_is_told_from_noise(values, grows):
-    (trend,) = soak.trends([{"bytes": value} for value in values])
+    laps = [{"bytes": value} for value in values]
+    (trend,) = soak.trends(laps, laps[-5:], laps[1:6])
     assert trend.grows is grows
+
+
+def test_what_a_fresh_clone_has_as_well_is_the_machine_not_growth():
+    laps = [{"memory": 100.0 + lap} for lap in range(40)]
+    (trend,) = soak.trends(laps, [{"memory": 140.0}] * 5, [{"memory": 100.0}] * 4 + [{"memory": 141.0}])
+    assert trend.low > 0
+    assert not trend.grows
 
 
 def test_too_few_laps_say_nothing():
     with pytest.raises(ValueError, match="5 laps are too few"):
-        soak.trends([{"bytes": 1.0}] * 5)
+        soak.trends([{"bytes": 1.0}] * 5, [], [])
 
 
 def test_the_verdict_names_what_grows():
     laps = [{"memory": 100.0, "files": 10.0 + lap} for lap in range(20)]
-    text = soak.to_markdown(soak.trends(laps), {"cores": "2"}, 20, 61.0, "a run")
+    text = soak.to_markdown(soak.trends(laps, laps[-5:], laps[:5]), {"cores": "2"}, 20, 61.0, "a run")
     assert "- verdict: **growing**: files" in text
-    assert "| memory | 100 | 100 | 100 | +0 [+0, +0] | bounded |" in text
-    calm = soak.to_markdown(soak.trends([{"memory": 1.0}] * 9), {}, 9, 61.0, "a run")
+    assert "| memory | 100 | 100 | 100 | +0 [+0, +0] | 100 | 100 | bounded |" in text
+    assert "| 25–29 | 10–14 | **grows** |" in text
+    calm = soak.to_markdown(soak.trends(*[[{"memory": 1.0}] * 9] * 3), {}, 9, 61.0, "a run")
     assert "- verdict: **bounded**: nothing grows" in calm

@@ -2,8 +2,8 @@
 
     python -m stages.commands.soak [--minutes M]
 
-It runs in a temporary clone of the last commit, with a DVC cache of its own, for M minutes (60). A run of less than
-half an hour only shows its table.
+It runs in a temporary clone of the last commit, with a DVC cache of its own, for M minutes (60), and then a few times
+in turn with a fresh clone. A run of less than half an hour only shows its table.
 """
 
 import argparse
@@ -28,6 +28,7 @@ TRAINED = ("none", "kernel_l2_1e-3")
 LAP = [*(f"train@{STUDY}/{row}" for row in TRAINED), f"aggregate@{STUDY}", f"plot@{STUDY}", "answers", "report"]
 WHAT = f"a forced `dvc repro` of compose, {len(TRAINED)} rows of {STUDY}, its tables and figures, answers and report"
 MINUTES, LEAST_MINUTES, TICK = 60.0, 30.0, 0.5
+COMPARED = 5  # laps at the end, each with one in a fresh clone
 MEBIBYTE = 1 << 20
 MAXRSS = 1 if sys.platform == "darwin" else 1024  # bytes, as getrusage counts there
 PACKAGES = ("dvc", "tensorflow", "keras", "numpy")
@@ -39,15 +40,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=MINUTES)
     minutes = parser.parse_args().minutes
     with tempfile.TemporaryDirectory(prefix="regbench-soak-") as folder:
-        clone, environment = _clone(Path(folder))
+        places = _clone(Path(folder) / "a")
         laps, begun = [], time.monotonic()
         while time.monotonic() - begun < minutes * 60:
-            laps.append(_lap(clone, environment))
+            laps.append(_lap(*places))
             shown = ", ".join(f"{name} {value:,.0f}" for name, value in laps[-1].items())
             print(f"lap {len(laps)}, {(time.monotonic() - begun) / 60:.0f} min: {shown}", file=sys.stderr, flush=True)
-    taken = (time.monotonic() - begun) / 60
+        taken = (time.monotonic() - begun) / 60
+        fresh_places = _clone(Path(folder) / "b")  # as long a path: DVC keeps paths
+        _lap(*fresh_places)  # in which caches fill
+        old, fresh = zip(*((_lap(*places), _lap(*fresh_places)) for _ in range(COMPARED)), strict=True)
     try:
-        found = soak.trends(laps)
+        found = soak.trends(laps, old, fresh)
     except ValueError as error:
         raise UserError(f"{error}; give it more --minutes") from None
     section = soak.to_markdown(found, machine.describe(PACKAGES), len(laps), taken, WHAT)
@@ -65,6 +69,7 @@ def main() -> None:
 def _clone(folder: Path) -> tuple[Path, dict[str, str]]:
     """The last commit, cloned, and an environment in which all that is kept or temporary lies in `folder`."""
     clone = folder / "regbench"
+    folder.mkdir()
     subprocess.run(["git", "clone", "--quiet", ".", str(clone)], check=True)
     for name in ("tmp", "dvc"):
         (folder / name).mkdir()

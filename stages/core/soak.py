@@ -1,4 +1,8 @@
-"""Does anything grow while the pipeline runs again and again? Slopes with their intervals."""
+"""Does anything grow while the pipeline runs again and again? Slopes with their intervals, and a clone to compare with.
+
+A slope alone may be the machine's: peaks of memory move by a percent or two with what else it does, for hours in one
+direction. So laps in the clone that has run for long take turns, at the end, with laps in a fresh one.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,15 @@ NEGLIGIBLE = 0.01
 """Growth over the whole soak, as a share of the median, below which it does not matter what the interval says."""
 
 
+Lap = Mapping[str, float]
+"""What a lap needed or left behind, by name."""
+
+
 class Trend(NamedTuple):
-    """How a quantity changes from lap to lap: median of all pairwise slopes (Theil-Sen) with its interval."""
+    """How a quantity changes from lap to lap: median of all pairwise slopes (Theil-Sen) with its interval.
+
+    old, fresh: its values in the laps at the end, in the clone that has run for long and in a fresh one.
+    """
 
     name: str
     first: float
@@ -27,15 +38,23 @@ class Trend(NamedTuple):
     high: float
     laps: int
     median: float
+    old: tuple[float, ...]
+    fresh: tuple[float, ...]
 
     @property
     def grows(self) -> bool:
-        """Whether the slope is above zero for certain, and enough over all laps to be seen."""
-        return self.low > 0 and self.slope * self.laps > NEGLIGIBLE * self.median
+        """Whether the slope is above zero for certain, enough over all laps to be seen, and no fresh clone has it."""
+        risen = self.low > 0 and self.slope * self.laps > NEGLIGIBLE * self.median
+        return bool(risen and min(self.old) > max(self.fresh))
 
 
-def trends(laps: Sequence[Mapping[str, float]]) -> list[Trend]:
+def trends(laps: Sequence[Lap], old: Sequence[Lap], fresh: Sequence[Lap]) -> list[Trend]:
     """The trend of each quantity that the laps measure, in their order, after the warm-up.
+
+    Args:
+        laps: those of the soak.
+        old: laps after it in the same clone.
+        fresh: laps in another clone, in turn with those.
 
     Raises:
         ValueError: there are too few laps.
@@ -43,7 +62,7 @@ def trends(laps: Sequence[Mapping[str, float]]) -> list[Trend]:
     kept = laps[WARM_UP:]
     if len(kept) < LEAST_LAPS:
         raise ValueError(f"{len(laps)} laps are too few to speak of a trend, {WARM_UP + LEAST_LAPS} are needed")
-    return [_trend(name, np.array([lap[name] for lap in kept], float)) for name in kept[0]]
+    return [_trend(name, *([lap[name] for lap in part] for part in (kept, old, fresh))) for name in kept[0]]
 
 
 def to_markdown(found: Sequence[Trend], facts: Mapping[str, str], laps: int, minutes: float, what: str) -> str:
@@ -56,30 +75,42 @@ def to_markdown(found: Sequence[Trend], facts: Mapping[str, str], laps: int, min
         minutes: how long they took together.
         what: what a lap is.
     """
+    compared = len(found[0].old)
     growing = [trend.name for trend in found if trend.grows]
     verdict = f"**growing**: {', '.join(growing)}" if growing else "**bounded**: nothing grows"
     lines = [
         f"{laps} laps in {minutes:.0f} minutes. A lap is {what}.",
         f"Slopes are Theil-Sen's, per lap and without the first, with {LEVEL:.0%} intervals. Something grows if its",
-        f"interval lies above 0 and the growth over all laps is more than {NEGLIGIBLE:.0%} of the median.",
+        f"interval lies above 0, the growth over all laps is more than {NEGLIGIBLE:.0%} of the median, and {compared}",
+        f"further laps all lie above {compared} in a fresh clone, run in turn: a machine that gets less busy gives a",
+        "slope, too.",
         "",
         *(f"- {name}: {fact}" for name, fact in facts.items()),
         f"- verdict: {verdict}",
         "",
-        "| quantity | second lap | last lap | largest | change a lap [interval] | |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| quantity | second lap | last lap | largest | change a lap [interval] | at the end | fresh clone | |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         *map(_line, found),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _trend(name: str, values: np.ndarray) -> Trend:
-    slope, _, low, high = stats.theilslopes(values, alpha=LEVEL)
-    ends = values[0], values[-1], values.max()
-    return Trend(name, *map(float, ends), float(slope), float(low), float(high), len(values), float(np.median(values)))
+def _trend(name: str, values: Sequence[float], old: Sequence[float], fresh: Sequence[float]) -> Trend:
+    slope, _, low, high = map(float, stats.theilslopes(values, alpha=LEVEL))
+    ends = values[0], values[-1], max(values)
+    return Trend(name, *ends, slope, low, high, len(values), float(np.median(values)), tuple(old), tuple(fresh))
 
 
 def _line(trend: Trend) -> str:
-    values = " | ".join(f"{value:,.4g}" if value < 1000 else f"{value:,.0f}" for value in trend[1:4])
+    values = " | ".join(map(_number, trend[1:4]))
     change = f"{trend.slope:+.3g} [{trend.low:+.3g}, {trend.high:+.3g}]"
-    return f"| {trend.name} | {values} | {change} | {'**grows**' if trend.grows else 'bounded'} |"
+    ranges = " | ".join(_range(part) for part in (trend.old, trend.fresh))
+    return f"| {trend.name} | {values} | {change} | {ranges} | {'**grows**' if trend.grows else 'bounded'} |"
+
+
+def _range(values: Sequence[float]) -> str:
+    return "–".join(dict.fromkeys(map(_number, (min(values), max(values)))))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
