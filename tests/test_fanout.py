@@ -111,7 +111,8 @@ def copy(template, tmp_path):
 
 def test_a_row_gets_its_share_of_the_cores_and_the_last_rows_all():
     assert [cores.share(8, 2, waiting) for waiting in (5, 2, 1, 0)] == [4, 4, 8, 8]
-    assert cores.share(2, 8, 20) == 1
+    assert cores.share(2, 8, 20) == 2  # never one alone of several
+    assert cores.share(1, 8, 20) == 1
 
 
 def test_cores_are_what_the_variable_says():

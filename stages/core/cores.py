@@ -11,6 +11,8 @@ from stages.core.errors import UserError
 CORES = "REGBENCH_CORES"
 """Environment variable: how many cores a row may use; its results do not depend on it."""
 
+LEAST = 2  # TensorFlow's pool has two threads at least, and one without work takes time from the one that has some
+
 
 def available(environment: Mapping[str, str]) -> int:
     """Cores for one row: what REGBENCH_CORES says, else those that the operating system lets this process run on.
@@ -29,9 +31,10 @@ def available(environment: Mapping[str, str]) -> int:
 def share(cores: int, jobs: int, waiting: int) -> int:
     """Cores for a row that starts while `waiting` others still queue and `jobs` rows run at once.
 
-    The last `jobs` rows may each use every core, so that none idles when the rows beside them end first.
+    The last `jobs` rows may each use every core, so that none idles when the rows beside them end first. A row gets
+    LEAST where there are as many, even if rows then share them.
     """
-    return cores if waiting < jobs else -(-cores // jobs)
+    return cores if waiting < jobs else max(-(-cores // jobs), min(LEAST, cores))
 
 
 def gpus(environment: Mapping[str, str]) -> list[str]:
