@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,8 +68,6 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = preprocessing.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
-    with ThreadPoolExecutor(1) as pool:  # one by one: traced side by side, a program once came out with other bits
-        engine.compile(pool)
     return {
         "study": row.study,
         "row": row.row,

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -326,6 +327,29 @@ def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, 
     assert counts == [1, 1, 1]  # splits of one size are evaluated by one program
     followed(engine)
     assert [program.experimental_get_tracing_count() for program in programs] == counts
+
+
+def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
+    """Keras' layers hold one call's activity penalties at a time: traced side by side, programs got each other's."""
+    import keras
+
+    from stages.core import training
+
+    engine, traced, inside, call = training.Engine(row, samples(), "cpu"), [], threading.Lock(), keras.layers.Dense.call
+
+    def slow(layer, inputs, training=None):
+        alone = inside.acquire(blocking=False)
+        traced.append(alone)
+        time.sleep(0.02)
+        if alone:
+            inside.release()
+        return call(layer, inputs, training=training)
+
+    monkeypatch.setattr(keras.layers.Dense, "call", slow)
+    with ThreadPoolExecutor(4) as pool:
+        engine.compile(pool)
+    assert all(traced)
+    assert len(traced) > 3 * len(row.layers)  # training, evaluation and the probe were traced
 
 
 # --- what rows share --------------------------------------------------------------------------------------------------

@@ -104,13 +104,23 @@ class Engine:
         return State(weights, others, slots, tf.constant(0.0))
 
     def compile(self, pool: ThreadPoolExecutor) -> None:
-        """Compile all programs side by side; otherwise each is compiled when first called, while the seeds wait."""
+        """Compile all programs in the pool, before the seeds train.
+
+        They are traced here, one by one: Keras' layers hold one call's activity penalties at a time, and programs that
+        were traced side by side got each other's.
+        """
         state = _stack([self.start(0)] * self.lanes, self.lanes)
         shape = (self.lanes, self.chunk, self.ranges["train"][1])
         order, noise = np.zeros(shape, np.int32), np.zeros((self.lanes, 2), np.int32)
-        calls = [pool.submit(self._train, order, noise, state, 0), pool.submit(self.saturation, state)]
-        calls += [pool.submit(self.evaluate, state, split) for split in self.ranges]
-        for call in calls:
+        calls = [(self._run, self._training(order, noise, state, 0))]
+        calls += [(self._evaluate, (self.x, self.y, state, *self._batches(split))) for split in self.ranges]
+        if self._hidden():
+            calls.append((self._probe, (self.x, state, *self._batches(self.row.split.monitor))))
+        compiling = []
+        for program, arguments in calls:
+            program.get_concrete_function(*arguments)
+            compiling.append(pool.submit(program, *arguments))
+        for call in compiling:
             call.result()
 
     def advance(self, progress: list[Progress]) -> None:
@@ -125,7 +135,7 @@ class Engine:
                 order[lane, i] = batch_order(seed, epoch + i, order.shape[-1])
         noise = np.array([[models.derived_seed(seed, "augmentation"), 0] for seed in seeds], np.int32)
         state = _stack([p.state for p in progress], self.lanes)
-        state, history = self._train(order, noise, state, count)
+        state, history = self._run(*self._training(order, noise, state, count))
         histories = history.numpy().reshape(self.lanes, self.chunk, 3)
         monitored = None
         if epoch + count == following:
@@ -153,9 +163,10 @@ class Engine:
         )
         return [dict(zip(names, map(float, lane), strict=True)) for lane in shares]
 
-    def _train(self, order: np.ndarray, noise: np.ndarray, state: State, epochs: int):
-        first = (lambda value: value[0]) if self.lanes == 1 else (lambda value: value)
-        return self._run(self.x, self.y, first(order), first(noise), state, tf.constant(epochs))
+    def _training(self, order: np.ndarray, noise: np.ndarray, state: State, epochs: int) -> tuple:
+        """What the training program is called with."""
+        of_lanes = [tf.constant(value[0] if self.lanes == 1 else value) for value in (order, noise)]
+        return self.x, self.y, *of_lanes, state, tf.constant(epochs)
 
     # --- compiled parts
 
