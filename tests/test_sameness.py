@@ -215,14 +215,13 @@ def test_any_net(tensorflow, make_row, data):
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=3), st.sampled_from(KINDS), st.integers(0, 2**31))
 def test_a_penalty_is_the_sum_over_all_of_a_weight(shape, kind, seed):
-    import keras
     import tensorflow as tf
 
     from stages.core import penalties
 
     w = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     l1, l2 = PENALTIES[kind]
-    regularizers = [keras.regularizers.L1L2(l1, l2), None]
+    regularizers = [penalties.L1L2(l1, l2), None]
     exact = l1 * np.abs(w.astype(np.float64)).sum() + l2 * (w.astype(np.float64) ** 2).sum()
     weights = [tf.constant(w), tf.constant(w)]
     assert float(penalties.value(regularizers, weights)) == pytest.approx(exact, rel=1e-6)

@@ -6,6 +6,7 @@ Compiling takes much longer than training here, so one engine serves most tests.
 import contextlib
 import json
 import math
+import re
 import sys
 import threading
 import time
@@ -350,6 +351,27 @@ def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
         engine.compile(pool)
     assert all(traced)
     assert len(traced) > 3 * len(row.layers)  # training, evaluation and the probe were traced
+
+
+def test_rows_that_differ_in_coefficients_alone_have_the_same_programs(tensorflow, make_row):
+    """Then XLA need not compile them again; another kind of penalty is another program."""
+    from stages.core import training
+
+    def program(rate, kernel, activity):
+        zero = {"l1": 0.0, "l2": 0.0}
+        row = make_row(
+            optimizer={"name": "sgd", "learning_rate": rate, "momentum": 0.0},
+            regularizers={"kernel": kernel, "bias": zero, "activity": activity},
+        )
+        engine = training.Engine(row, samples(), "cpu")
+        order, noise = np.zeros((1, engine.chunk, len(samples()["train"][0])), np.int32), np.zeros((1, 2), np.int32)
+        arguments = engine._training(order, noise, engine.start(0), 1)
+        program = engine._run.experimental_get_compiler_ir(*arguments)(stage="hlo")
+        return re.sub(r"_\d+", "_", program)  # functions are numbered on and on
+
+    first = program(0.1, {"l1": 1e-3, "l2": 1e-2}, {"l1": 0.0, "l2": 1e-4})
+    assert program(0.2, {"l1": 1e-2, "l2": 3e-3}, {"l1": 0.0, "l2": 2e-4}) == first
+    assert program(0.1, {"l1": 0.0, "l2": 1e-2}, {"l1": 0.0, "l2": 1e-4}) != first
 
 
 # --- what rows share --------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from stages.core.schema import (
 )
 
 
-def build(row: Row, seed: int) -> keras.Sequential:
-    """The row's Keras model with the initial weights of `seed`.
+def build(row: Row, seed: int, l1_l2: type[keras.Regularizer] = keras.regularizers.L1L2) -> keras.Sequential:
+    """The row's Keras model with the initial weights of `seed`, its penalties made by `l1_l2`.
 
     Weights are drawn by (seed, position among the layers that have weights), so that rows that differ in regularizers
     or dropout start from the same weights, seed by seed. Layers are named after their type and position (`dense_2`).
@@ -32,7 +32,9 @@ def build(row: Row, seed: int) -> keras.Sequential:
             continue
         counts[config.type] = counts.get(config.type, 0) + 1
         weighted = counts.get("dense", 0) + counts.get("conv2d", 0)
-        layers.append(_layer(config, f"{config.type}_{counts[config.type]}", row, seed, weighted, counts[config.type]))
+        layers.append(
+            _layer(config, f"{config.type}_{counts[config.type]}", row, seed, weighted, counts[config.type], l1_l2)
+        )
     return keras.Sequential([keras.Input(row.dataset.shape), *layers])
 
 
@@ -63,19 +65,19 @@ def _random_bits(like, seed):
     return tf.random.stateless_uniform(tf.shape(like), seed, minval=None, maxval=None, dtype=tf.uint32, alg="threefry")
 
 
-def _layer(config, name: str, row: Row, seed: int, weighted: int, position: int) -> keras.Layer:
+def _layer(config, name: str, row: Row, seed: int, weighted: int, position: int, l1_l2: type) -> keras.Layer:
     match config:
         case Flatten():
             return keras.layers.Flatten(name=name)
         case Dense():
-            return keras.layers.Dense(config.units, name=name, **_weighted(config, row, seed, weighted))
+            return keras.layers.Dense(config.units, name=name, **_weighted(config, row, seed, weighted, l1_l2))
         case Conv2D():
             return keras.layers.Conv2D(
                 config.filters,
                 config.kernel_size,
                 padding=config.padding,
                 name=name,
-                **_weighted(config, row, seed, weighted),
+                **_weighted(config, row, seed, weighted, l1_l2),
             )
         case MaxPooling2D():
             return keras.layers.MaxPooling2D(config.pool_size, name=name)
@@ -85,11 +87,11 @@ def _layer(config, name: str, row: Row, seed: int, weighted: int, position: int)
             return ThreefryDropout(config.rate, seed=derived_seed(seed, "dropout", position), name=name)
 
 
-def _weighted(config: Dense | Conv2D, row: Row, seed: int, weighted: int) -> dict:
+def _weighted(config: Dense | Conv2D, row: Row, seed: int, weighted: int, l1_l2: type) -> dict:
     penalties = {}
     if config.regularized:
         penalties = {
-            f"{kind}_regularizer": _regularizer(getattr(row.regularizers, kind))
+            f"{kind}_regularizer": _regularizer(getattr(row.regularizers, kind), l1_l2)
             for kind in ("kernel", "bias", "activity")
         }
     return {
@@ -116,7 +118,7 @@ def _initializer(config: Initializer, seed: int) -> keras.Initializer:
             return keras.initializers.Zeros()
 
 
-def _regularizer(config: Regularizer) -> keras.Regularizer | None:
+def _regularizer(config: Regularizer, l1_l2: type) -> keras.Regularizer | None:
     if config.l1 == 0 and config.l2 == 0:
         return None  # as if it were not there: no graph, no cost
-    return keras.regularizers.L1L2(l1=config.l1, l2=config.l2)
+    return l1_l2(l1=config.l1, l2=config.l2)

@@ -29,11 +29,15 @@ def n_slots(config: Optimizer) -> int:
             return 2
 
 
-def apply(config: Optimizer, weights: Tensors, slots: list[Tensors], gradients: Tensors, step: tf.Tensor):
+def apply(
+    config: Optimizer, rate: tf.Tensor, weights: Tensors, slots: list[Tensors], gradients: Tensors, step: tf.Tensor
+):
     """One optimizer step.
 
     Args:
         config: which optimizer, with its hyperparameters.
+        rate: scalar float32, the learning rate; not taken from `config`, so that rows that differ in it alone have the
+            same programs.
         weights: float32 tensors of any shapes.
         slots: for each weight its `n_slots` tensors, zeros before the first step.
         gradients: of the loss, shaped like `weights`.
@@ -42,44 +46,44 @@ def apply(config: Optimizer, weights: Tensors, slots: list[Tensors], gradients: 
     Returns:
         New weights and new slots.
     """
-    update = _updates(config, step)
+    update = _updates(config, rate, step)
     results = [update(w, s, g) for w, s, g in zip(weights, slots, gradients, strict=True)]
     return [weight for weight, _ in results], [slot for _, slot in results]
 
 
-def _updates(config: Optimizer, step: tf.Tensor) -> Update:
+def _updates(config: Optimizer, rate: tf.Tensor, step: tf.Tensor) -> Update:
     match config:
         case SGD():
-            return lambda w, s, g: _sgd(config, w, s, g)
+            return lambda w, s, g: _sgd(config, rate, w, s, g)
         case RMSprop():
-            return lambda w, s, g: _rmsprop(config, w, s, g)
+            return lambda w, s, g: _rmsprop(config, rate, w, s, g)
         case Adam() | AdamW():
-            return lambda w, s, g: _adam(config, w, s, g, step)
+            return lambda w, s, g: _adam(config, rate, w, s, g, step)
 
 
-def _sgd(config: SGD, weight, slots, gradient):
+def _sgd(config: SGD, rate, weight, slots, gradient):
     if not slots:
-        return weight - gradient * config.learning_rate, slots
-    velocity = slots[0] * config.momentum - gradient * config.learning_rate
+        return weight - gradient * rate, slots
+    velocity = slots[0] * config.momentum - gradient * rate
     return weight + velocity, [velocity]
 
 
-def _rmsprop(config: RMSprop, weight, slots, gradient):
+def _rmsprop(config: RMSprop, rate, weight, slots, gradient):
     mean_square = config.rho * slots[0] + (1 - config.rho) * tf.square(gradient)
-    increment = config.learning_rate * gradient / tf.sqrt(mean_square + config.epsilon)
+    increment = rate * gradient / tf.sqrt(mean_square + config.epsilon)
     if len(slots) == 1:
         return weight - increment, [mean_square]
     velocity = config.momentum * slots[1] + increment
     return weight - velocity, [mean_square, velocity]
 
 
-def _adam(config: Adam | AdamW, weight, slots, gradient, step):
+def _adam(config: Adam | AdamW, rate, weight, slots, gradient, step):
     if isinstance(config, AdamW):  # decoupled: before the step, on every weight, as Keras does
-        weight = weight - weight * config.weight_decay * config.learning_rate
+        weight = weight - weight * config.weight_decay * rate
     first, second = slots
     power_1 = tf.pow(config.beta_1, step + 1)
     power_2 = tf.pow(config.beta_2, step + 1)
-    alpha = config.learning_rate * tf.sqrt(1 - power_2) / (1 - power_1)
+    alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
     first = first + (gradient - first) * (1 - config.beta_1)
     second = second + (tf.square(gradient) - second) * (1 - config.beta_2)
     return weight - first * alpha / (tf.sqrt(second) + config.epsilon), [first, second]

@@ -13,7 +13,23 @@ import tensorflow as tf
 
 SLICES = 32
 
-Regularizers = list[keras.regularizers.L1L2 | None]  # of each weight
+
+class L1L2(keras.regularizers.L1L2):
+    """Keras' L1L2 whose coefficients are values that a program takes when it runs, not parts of it.
+
+    Rows that differ in a coefficient alone then have the same programs, and those need not be compiled twice.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0):
+        super().__init__(l1, l2)
+        self.l1, self.l2 = (tf.constant(value) if value else None for value in (self.l1, self.l2))
+
+    def __call__(self, x):
+        l1 = 0.0 if self.l1 is None else self.l1 * tf.reduce_sum(tf.abs(x))
+        return l1 if self.l2 is None else l1 + self.l2 * tf.reduce_sum(tf.square(x))
+
+
+Regularizers = list[L1L2 | None]  # of each weight
 
 
 def gradients(regularizers: Regularizers, weights: list[tf.Tensor]) -> list[tf.Tensor | None]:
@@ -28,9 +44,9 @@ def value(regularizers: Regularizers, weights: list[tf.Tensor]) -> tf.Tensor:
     """The sum of all weights' penalties, a scalar: Keras' but for rounding."""
     total = tf.constant(0.0)
     for regularizer, w in zip(regularizers, weights, strict=True):
-        if regularizer and regularizer.l1:
+        if regularizer and regularizer.l1 is not None:
             total += regularizer.l1 * _sum(w, tf.abs)
-        if regularizer and regularizer.l2:
+        if regularizer and regularizer.l2 is not None:
             total += regularizer.l2 * _sum(w, tf.square)
     return total
 

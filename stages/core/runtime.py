@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from stages.core.errors import UserError
 
 # Keras and TensorFlow import these, where installed, for what training never uses; they cost a second of start-up.
-UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
+UNUSED = ("PIL", "h5py", "jax", "matplotlib", "pandas", "psutil", "scipy", "sklearn")
 
 
 def workers(seeds: int, cores: int) -> int:

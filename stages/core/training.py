@@ -74,9 +74,10 @@ class Engine:
         self.row, self.lanes = row, lanes
         # XLA's convolutions on a CPU are several times slower than TensorFlow's own.
         self.xla = device == "gpu" or not row.has_convolutions
-        self.model = models.build(row, seed=0)
+        self.model = models.build(row, 0, penalties.L1L2)
         self.loss = keras.losses.get(row.training.loss)  # per sample
         self.regularizers = [v.regularizer for v in self.model.trainable_variables]
+        self.rate = tf.constant(row.optimizer.learning_rate)
         # All splits lie in one array on the device; a split is a range of it.
         starts = np.cumsum([0, *(len(x) for x, _ in samples.values())])
         self.ranges = {name: (int(a), int(b)) for name, a, b in zip(samples, starts, starts[1:], strict=False)}
@@ -113,9 +114,10 @@ class Engine:
         shape = (self.lanes, self.chunk, self.ranges["train"][1])
         order, noise = np.zeros(shape, np.int32), np.zeros((self.lanes, 2), np.int32)
         calls = [(self._run, self._training(order, noise, state, 0))]
-        calls += [(self._evaluate, (self.x, self.y, state, *self._batches(split))) for split in self.ranges]
+        for split in self.ranges:
+            calls.append((self._evaluate, (self.x, self.y, state, *self._batches(split, whole=False))))
         if self._hidden():
-            calls.append((self._probe, (self.x, state, *self._batches(self.row.split.monitor))))
+            calls.append((self._probe, (self.x, state, *self._batches(self.row.split.monitor, whole=False))))
         compiling = []
         for program, arguments in calls:
             program.get_concrete_function(*arguments)
@@ -230,7 +232,7 @@ class Engine:
             gradient if extra is None else gradient + extra
             for gradient, extra in zip(gradients, penalties.gradients(self.regularizers, weights), strict=True)
         ]
-        new = optimizers.apply(self.row.optimizer, weights, slots, gradients, step)
+        new = optimizers.apply(self.row.optimizer, self.rate, weights, slots, gradients, step)
         return *new, penalties.value(self.regularizers, weights)
 
     def _evaluation(self, x, y, state: State, start, batches, rest: int):
@@ -285,11 +287,14 @@ class Engine:
         weighted = [layer for layer in self.model.layers if hasattr(layer, "activation")]
         return [layer for layer in weighted[:-1] if layer.activation.__name__ in {"relu", "sigmoid", "tanh"}]
 
-    def _batches(self, split: str) -> tuple[tf.Tensor, tf.Tensor, int]:
-        """Where a split starts, its full evaluation batches and the rest: splits with the same rest share a program."""
+    def _batches(self, split: str, whole: bool = True) -> tuple[tf.Tensor, tf.Tensor, int]:
+        """Where a split starts, its full evaluation batches (none if not `whole`: to compile alone) and the rest.
+
+        Splits with the same rest share a program.
+        """
         start, stop = self.ranges[split]
         batches, rest = divmod(stop - start, self.evaluation_batch)
-        return tf.constant(start), tf.constant(batches), rest
+        return tf.constant(start), tf.constant(batches if whole else 0), rest
 
     def _lane_shape(self) -> tuple[int, ...]:
         return () if self.lanes == 1 else (self.lanes,)
