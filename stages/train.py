@@ -14,11 +14,12 @@ import shutil
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core import cores, datasets, datastore, locks, preprocessing, progress, records, runtime
+from stages.core import cores, datasets, datastore, locks, preload, preprocessing, progress, records, runtime
 from stages.core.errors import UserError, run
 from stages.core.files import keep, put_back, write_atomically
 from stages.core.schema import Row, load_row
@@ -61,13 +62,18 @@ def trained(row: Row, path: Path) -> bool:
 def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     """The run record of `row`; `folder`: where its checkpoints are."""
     mirror = os.environ.get("REGBENCH_MIRROR")
+    preload.tensorflow()
+    arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     threads = runtime.workers(row.seeds, cores.available(os.environ))
     device = runtime.prepare(row.device, threads, row.has_convolutions)
     from stages.core import training  # only now: TensorFlow is set up before it is used
 
-    arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = preprocessing.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
+    with ThreadPoolExecutor(threads) as pool:
+        engine.compile(pool)
+    with locks.turn(cores.turns(os.environ)):
+        seeds = train(engine, key, folder, threads)
     return {
         "study": row.study,
         "row": row.row,
@@ -81,7 +87,7 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "device": device,
         "parameters": engine.model.count_params(),
-        "seeds": train(engine, key, folder, threads),
+        "seeds": seeds,
     }
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -111,16 +112,70 @@ def copy(template, tmp_path):
 
 def test_a_row_gets_its_share_of_the_cores_and_the_last_rows_all():
     assert [cores.share(8, 2, waiting) for waiting in (5, 2, 1, 0)] == [4, 4, 8, 8]
-    assert cores.share(2, 8, 20) == 2  # never one alone of several
-    assert cores.share(1, 8, 20) == 1
+    assert cores.share(3, 2, waiting=9) == 2
+    assert cores.share(1, 1, waiting=9) == 1
 
 
-def test_cores_are_what_the_variable_says():
+@pytest.mark.parametrize(
+    ("n_cores", "jobs", "gpus", "expected"),
+    [(8, 2, 0, 2), (8, 8, 0, 4), (2, 2, 0, 1), (3, 2, 0, 1), (1, 4, 0, 1), (8, 2, 1, 1), (2, 4, 4, 4), (2, 2, 4, 2)],
+)
+def test_a_row_trains_on_two_cores_or_a_gpu_at_least(n_cores, jobs, gpus, expected):
+    assert cores.at_once(n_cores, jobs, gpus) == expected
+
+
+def test_numbers_are_what_the_variables_say():
     assert cores.available({"REGBENCH_CORES": "3"}) == 3
     assert cores.available({}) >= 1
+    assert cores.turns({"REGBENCH_TURNS": "2"}) == 2
+    assert cores.turns({}) is None
     for told in ("0", "two", "-1"):
         with pytest.raises(UserError, match="REGBENCH_CORES"):
             cores.available({"REGBENCH_CORES": told})
+        with pytest.raises(UserError, match="REGBENCH_TURNS"):
+            cores.turns({"REGBENCH_TURNS": told})
+
+
+def test_rows_train_in_turn_where_there_are_fewer_places_and_a_killed_one_gives_its_place_back(tmp_path):
+    row = """
+import sys, time
+from stages.core import locks
+print("waits", flush=True)
+with locks.turn(int(sys.argv[1])):
+    print("trains", flush=True)
+    sys.stdin.readline()
+"""
+
+    def start(places):
+        process = subprocess.Popen(
+            [sys.executable, "-c", row, str(places)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,  # what is not read yet is seen by select
+        )
+        assert process.stdout.readline() == b"waits\n"
+        return process
+
+    def trains(process, within):
+        return bool(select.select([process.stdout], [], [], within)[0]) and process.stdout.readline() == b"trains\n"
+
+    first = start(2)
+    assert trains(first, 10)
+    second = start(2)
+    assert trains(second, 10)
+    third = start(2)
+    assert not trains(third, 0.5)
+    first.kill()
+    assert trains(third, 10)
+    fourth = start(2)
+    assert not trains(fourth, 0.5)
+    third.communicate(b"\n")
+    assert trains(fourth, 10)
+    for process in (second, fourth):
+        process.communicate(b"\n")
+    first.communicate()
 
 
 def test_gpus_are_those_that_are_visible():

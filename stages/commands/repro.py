@@ -3,8 +3,9 @@
     python -m stages.commands.repro --jobs N
 
 Each stale row trains under a `dvc repro` of its own, with its share of the cores and, where there are several, a GPU;
-the output goes to build/logs/<study>/<row>.log. One `dvc repro` then makes tables and figures. A row that fails does
-not stop the others. After Ctrl-C the same command goes on, long rows from their last checkpoint.
+the output goes to build/logs/<study>/<row>.log. Where N rows would have less than two cores or one GPU each, some start
+up and wait while the others train. One `dvc repro` then makes tables and figures. A row that fails does not stop the
+others. After Ctrl-C the same command goes on, long rows from their last checkpoint.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def side_by_side(
 ) -> None:
     """Train the rows of the board, `jobs` at once, until all have ended or the user interrupts."""
     queue = deque(board.keys(State.QUEUED))
+    at_once = cores.at_once(n_cores, jobs, len(gpus))
     slots: list[subprocess.Popen | None] = [None] * jobs
     running: dict[int, str] = {}
     try:
@@ -64,7 +66,10 @@ def side_by_side(
                     finish(board, running.pop(slot), slots[slot].returncode)
                 if slot not in running and queue:
                     running[slot] = queue.popleft()
-                    share = {cores.CORES: str(cores.share(n_cores, jobs, waiting=len(queue)))}
+                    share = {
+                        cores.CORES: str(cores.share(n_cores, at_once, waiting=len(queue))),
+                        cores.TURNS: str(at_once),
+                    }
                     if len(gpus) > 1:
                         share["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
                     slots[slot] = start(running[slot], stages[running[slot]], share)

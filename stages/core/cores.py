@@ -11,6 +11,9 @@ from stages.core.errors import UserError
 CORES = "REGBENCH_CORES"
 """Environment variable: how many cores a row may use; its results do not depend on it."""
 
+TURNS = "REGBENCH_TURNS"
+"""Environment variable: how many rows of this folder may train at once; the others start up meanwhile and wait."""
+
 LEAST = 2  # TensorFlow's pool has two threads at least, and one without work takes time from the one that has some
 
 
@@ -20,21 +23,35 @@ def available(environment: Mapping[str, str]) -> int:
     Raises:
         UserError: REGBENCH_CORES is no positive whole number.
     """
-    told = environment.get(CORES, "").strip()
-    if told:
-        if not told.isdecimal() or int(told) < 1:
-            raise UserError(f"{CORES}={told}: must be a number of cores, 1 or more")
-        return int(told)
+    told = _number(environment, CORES)
+    if told is not None:
+        return told
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share(cores: int, jobs: int, waiting: int) -> int:
-    """Cores for a row that starts while `waiting` others still queue and `jobs` rows run at once.
+def turns(environment: Mapping[str, str]) -> int | None:
+    """How many rows may train at once, as REGBENCH_TURNS says; None: as many as there are.
 
-    The last `jobs` rows may each use every core, so that none idles when the rows beside them end first. A row gets
-    LEAST where there are as many, even if rows then share them.
+    Raises:
+        UserError: it is no positive whole number.
     """
-    return cores if waiting < jobs else max(-(-cores // jobs), min(LEAST, cores))
+    return _number(environment, TURNS)
+
+
+def at_once(cores: int, jobs: int, gpus: int) -> int:
+    """How many of `jobs` rows train at once: one a GPU, or a row for LEAST cores. The others start up meanwhile.
+
+    Rows that train on the same cores take each other's caches, and together need longer than one after the other.
+    """
+    return min(jobs, gpus or max(1, cores // LEAST))
+
+
+def share(cores: int, at_once: int, waiting: int) -> int:
+    """Cores for a row that starts while `waiting` others still queue and `at_once` rows train at once.
+
+    The last rows may each use every core, so that none idles when the rows beside them end first.
+    """
+    return cores if waiting < at_once else -(-cores // at_once)
 
 
 def gpus(environment: Mapping[str, str]) -> list[str]:
@@ -47,3 +64,10 @@ def gpus(environment: Mapping[str, str]) -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         return []
     return [str(number) for number, _ in enumerate(listed.splitlines())]
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    told = environment.get(name, "").strip()
+    if told and (not told.isdecimal() or int(told) < 1):
+        raise UserError(f"{name}={told}: must be a whole number, 1 or more")
+    return int(told) if told else None

@@ -5,11 +5,14 @@ DVC keeps two of its own runs apart, but a stage whose DVC was killed goes on wi
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 LOCKS = Path("build/locks")
+TICK = 0.05  # seconds
 
 
 @contextmanager
@@ -34,6 +37,35 @@ def held(work: str) -> Iterator[bool]:
         yield waited
     finally:
         lock.release()
+
+
+@contextmanager
+def turn(places: int | None) -> Iterator[None]:
+    """Hold one of so many places in this folder, once there is one; None: there is no end of places."""
+    if places is None:
+        yield
+        return
+    from filelock import FileLock
+
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    locks = [FileLock(LOCKS / f"turn.{place}.lock") for place in range(places)]
+    while not any(map(_taken, locks)):
+        time.sleep(TICK)
+    try:
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _taken(lock: Any) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def in_turn(main: Callable[[], None]) -> Callable[[], None]:
