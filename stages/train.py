@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core import cores, datasets, datastore, locks, preload, preprocessing, progress, records, runtime
+from stages.core import cores, datasets, datastore, locks, preload, preprocessing, programs, progress, records, runtime
 from stages.core.errors import UserError, run
 from stages.core.files import keep, put_back, write_atomically
 from stages.core.schema import Row, load_row
@@ -62,8 +62,11 @@ def trained(row: Row, path: Path) -> bool:
 def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     """The run record of `row`; `folder`: where its checkpoints are."""
     mirror = os.environ.get("REGBENCH_MIRROR")
-    preload.tensorflow()
-    arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
+    archive, compiled = programs.ARCHIVES / f"{programs.shape(row, os.environ)}.zip", folder / "programs"
+    if not cores.gpus(os.environ) and programs.take(archive, compiled):  # tried on CPUs alone
+        programs.use(compiled, os.environ)
+    with preload.tensorflow():
+        arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     threads = runtime.workers(row.seeds, cores.available(os.environ))
     device = runtime.prepare(row.device, threads, row.has_convolutions)
     from stages.core import training  # only now: TensorFlow is set up before it is used
@@ -74,6 +77,7 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
         engine.compile(pool)
     with locks.turn(cores.turns(os.environ)):
         seeds = train(engine, key, folder, threads)
+    programs.keep(compiled, archive)
     return {
         "study": row.study,
         "row": row.row,

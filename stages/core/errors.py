@@ -1,5 +1,6 @@
 """Errors that a user can cause, and how a command ends on one."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -21,4 +22,6 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
+        if os.strerror(errno.ENOSPC) in str(error):
+            sys.exit(f"regbench: {os.strerror(errno.ENOSPC)}; TensorFlow could not keep a compiled program")
         sys.exit("regbench: not enough memory; end other programs, or train fewer seeds (params.yaml)")
