@@ -6,6 +6,7 @@ import resource
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,16 +121,19 @@ def test_part_takes_the_same_share_of_every_split():
     assert len(benchmark.part(splits, None)["train"][0]) == 20
 
 
-def test_a_round_runs_every_contestant_once_and_the_stage_only_in_the_first():
+def test_a_round_runs_every_contestant_once():
     plan = Plan("study/row", stage=5, together=3, alone=2)
-    first = benchmark.tasks(plan, 10, ["fit", "jax"], first=True)
-    assert [(t.contestant, t.seeds, t.epochs) for t in first] == [
-        ("stage", 10, 5), ("engine", 10, 3), ("fit", 1, 2), ("jax", 10, 3),
-    ]  # fmt: skip
-    assert benchmark.tasks(plan, 10, ["fit", "jax"], first=False) == first[1:]
+    training = benchmark.tasks(replace(plan, stage=0), 10, ["fit", "jax"])
+    assert [(t.contestant, t.seeds, t.epochs) for t in training] == [("engine", 10, 3), ("fit", 1, 2), ("jax", 10, 3)]
+    stages = [("stage", 10, 5), ("stage_again", 10, 5)]
+    whole_round = benchmark.tasks(plan, 10, ["fit", "jax"])
+    assert [(t.contestant, t.seeds, t.epochs) for t in whole_round[:2]] == stages
+    assert whole_round[2:] == training
     whole = benchmark.whole_tasks(plan, 10, 7, ["fit", "jax"])
-    assert [(t.contestant, t.seeds, t.epochs) for t in whole[:2]] == [("stage", 10, 7), ("fit", 10, 7)]
-    assert [t.contestant for t in whole[2:]] == ["engine", "jax"]
+    assert [(t.contestant, t.seeds, t.epochs) for t in whole[:3]] == [
+        ("stage", 10, 7), ("stage_again", 10, 7), ("fit", 10, 7),
+    ]  # fmt: skip
+    assert [t.contestant for t in whole[3:]] == ["engine", "jax"]
 
 
 # --- report
@@ -140,8 +144,8 @@ def run_speed(monkeypatch, tmp_path, make_row, *words):
 
     def measure(task, turn, samples, device):
         engine = {"operations": 1e9, "matrix_rate": 1e10, "import_seconds": 2.0} if task.contestant == "engine" else {}
-        epoch = {"stage": None, "engine": 0.5, "jax": 0.75}.get(task.contestant, 6.0)
-        seconds = 10 + task.seeds * task.epochs * (epoch or 0.5)
+        epoch = {"stage": None, "stage_again": None, "engine": 0.5, "jax": 0.75}.get(task.contestant, 6.0)
+        seconds = (5 if task.contestant == "stage_again" else 10) + task.seeds * task.epochs * (epoch or 0.5)
         return replace(
             measurement(task.contestant, turn, task.seeds, task.epochs, seconds, epoch, task.samples or samples),
             row=task.row, **engine,
@@ -176,6 +180,7 @@ def test_one_row_in_full(monkeypatch, tmp_path, make_row):
     assert (fit["seeds"], fit["epochs"], fit["row_seconds_are"]) == ("10", "10", "measured")
     assert float(fit["row_ratio"]) == pytest.approx(610 / 60, rel=1e-5)
     assert float(lines["mnist_comparison/none", "stage"]["outside_share"]) == pytest.approx(10 / 60, rel=1e-5)
+    assert float(lines["mnist_comparison/none", "stage_again"]["outside_share"]) == pytest.approx(5 / 55, rel=1e-5)
 
 
 def test_on_a_gpu_sameness_comes_first_and_files_have_their_own_name(monkeypatch, tmp_path, make_row):
@@ -254,8 +259,14 @@ def test_the_stage_runs_in_a_folder_of_its_own(monkeypatch, make_row):
     layers = [*LAYERS[:2], {"type": "dense", "units": 10, "activation": "softmax"}]
     split = {"validation": "none", "size": None, "random_state": None, "monitor": "test"}
     monkeypatch.setattr(speed, "_row", lambda key: make_row(dataset=DIGITS, layers=layers, split=split))
-    run = speed._measure(benchmark.Task("stage", "test/test", seeds=2, epochs=2), 0, 1437, "cpu")
-    assert run.process_seconds > 0.5 and run.peak_bytes > 100 * 2**20
+    left = Path("build/speed/left")
+    for name, stays in (("stage_again", True), ("stage", False)):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.touch()
+        run = speed._measure(benchmark.Task(name, "test/test", seeds=2, epochs=2), 0, 1437, "cpu")
+        assert run.process_seconds > 0.5 and run.peak_bytes > 100 * 2**20
+        assert left.exists() == stays
+        assert list(left.parent.glob("*.zip"))
 
 
 # --- comparison programs

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from stages.core import benchmark, datastore, preprocessing, runtime, scaling
+from stages.core import benchmark, datastore, preprocessing, programs, runtime, scaling
 from stages.core.errors import UserError, run
 from stages.core.files import write_atomically
 from stages.core.preprocessing import Splits
@@ -110,7 +110,7 @@ def compare(arguments: argparse.Namespace) -> None:
             _check_sameness(row, plan.row)
         rivals = [name for name in benchmark.RIVALS if name != "jax" or _jax_can(row, arguments.device)]
         for turn in range(rounds):
-            tasks = benchmark.tasks(plan, row.seeds, rivals, first=turn == 0)
+            tasks = benchmark.tasks(plan, row.seeds, rivals)
             if arguments.only:
                 tasks = benchmark.whole_tasks(plan, *budgets[plan.row][:2], rivals)
             for task in tasks:
@@ -219,7 +219,7 @@ def _run_command(name: str, key: str, device: str, *options: str) -> list[str]:
 
 
 def _measure(task: benchmark.Task, turn: int, samples: int, device: str) -> benchmark.Measurement:
-    if task.contestant == "stage":
+    if task.contestant in benchmark.STAGES:
         answer, seconds, peak = _stage(task, device)
     else:
         options = ["--seeds", str(task.seeds), "--epochs", str(task.epochs)]
@@ -240,14 +240,21 @@ def _measure(task: benchmark.Task, turn: int, samples: int, device: str) -> benc
 
 
 def _stage(task: benchmark.Task, device: str) -> tuple[dict[str, Any], float, int]:
-    """The stage itself, in a folder of its own, so that no result of the pipeline is touched."""
+    """The stage itself, in a folder of its own, so that no result of the pipeline is touched; only the first time
+    without the compiled programs."""
     root = Path.cwd()
+    compiled = root / "build/speed"
+    if task.contestant == "stage":
+        shutil.rmtree(compiled, ignore_errors=True)
+    compiled.mkdir(parents=True, exist_ok=True)
     row = _row(task.row)
     budget = row.training.model_copy(update={"epochs": task.epochs})
     row = row.model_copy(update={"seeds": task.seeds, "device": device, "training": budget})
     with tempfile.TemporaryDirectory() as folder:
         for name in (DATA, CONF):
             (Path(folder) / name).symlink_to(root / name)
+        (Path(folder) / programs.ARCHIVES).parent.mkdir()
+        (Path(folder) / programs.ARCHIVES).symlink_to(compiled)
         _write_yaml(Path(folder) / ROWS / f"{task.row}.yaml", row.model_dump())
         command = [sys.executable, "-m", "stages.train", task.row]
         _, seconds, peak = _process(command, device, Path(folder), {"PYTHONPATH": str(root)}, answers=False)

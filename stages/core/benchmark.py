@@ -10,7 +10,7 @@ import io
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 from stages.core.preprocessing import Splits
@@ -18,6 +18,7 @@ from stages.core.schema import Conv2D, Dense, Row, output_shape
 
 CONTESTANTS = {
     "stage": "the stage as `dvc repro` runs it, `python -m stages.train <study>/<row>`, record included",
+    "stage_again": "the same once more, as a second row of this shape would: it finds the compiled programs",
     "engine": "the same engine, its training alone timed: programs compiled and run once before the clock starts",
     "fit": "(a) `model.fit` as the document writes it, one seed after another; timed without each seed's first epoch",
     "fit_tuned": "(b) `model.fit` tuned, otherwise like (a): scaled data held in memory, batches gathered and "
@@ -28,7 +29,8 @@ CONTESTANTS = {
 }
 RIVALS = ("fit", "fit_tuned", "jax")
 RECORDED = 60  # epochs of which the engine records figures, about
-SIDE_BY_SIDE = ("stage", "engine", "jax")
+STAGES = ("stage", "stage_again")
+SIDE_BY_SIDE = (*STAGES, "engine", "jax")
 
 
 @dataclass(frozen=True)
@@ -148,24 +150,23 @@ class Line:
     peak_bytes: int
 
 
-def tasks(plan: Plan, seeds: int, rivals: Sequence[str], first: bool) -> list[Task]:
+def tasks(plan: Plan, seeds: int, rivals: Sequence[str]) -> list[Task]:
     """The processes of one round, in turn.
 
     Args:
         plan: how much to run.
         seeds: of the row.
         rivals: names of the comparison programs that can train it.
-        first: whether it is the first round, which alone runs the whole stage.
     """
-    stage = [Task("stage", plan.row, seeds, plan.stage)] if plan.stage and first else []
+    stage = [Task(name, plan.row, seeds, plan.stage) for name in STAGES] if plan.stage else []
     sizes = {name: (seeds, plan.together) if name in SIDE_BY_SIDE else (1, plan.alone) for name in ("engine", *rivals)}
     return stage + [Task(name, plan.row, *size, plan.samples) for name, size in sizes.items()]
 
 
 def whole_tasks(plan: Plan, seeds: int, epochs: int, rivals: Sequence[str]) -> list[Task]:
     """The same, but stage and `model.fit` as whole processes of `seeds` and `epochs` on all samples."""
-    training = tasks(plan, seeds, [name for name in rivals if name != "fit"], first=False)
-    return [Task("stage", plan.row, seeds, epochs), Task("fit", plan.row, seeds, epochs), *training]
+    training = tasks(replace(plan, stage=0), seeds, [name for name in rivals if name != "fit"])
+    return [Task(name, plan.row, seeds, epochs) for name in (*STAGES, "fit")] + training
 
 
 def operations(row: Row, training: float, monitored: float) -> float:
@@ -261,7 +262,7 @@ def _line(name: str, turns: Sequence[Turn], budget: Budget) -> Line:
         row_seconds=whole if name != "engine" else None,
         row_seconds_are="" if whole is None or name == "engine" else "measured" if measured else "reckoned",
         row_ratio=spread(row_ratio(turn, name, budget) for turn in turns) if name in RIVALS else None,
-        outside_share=spread(outside_share(turn, name, budget) for turn in turns) if name == "stage" else None,
+        outside_share=spread(outside_share(turn, name, budget) for turn in turns) if name in STAGES else None,
         matrix_share=spread(map(matrix_share, runs)),
         peak_bytes=max(run.peak_bytes for run in runs),
     )
@@ -269,7 +270,7 @@ def _line(name: str, turns: Sequence[Turn], budget: Budget) -> Line:
 
 def _epoch_seconds(turn: Turn, contestant: str) -> float | None:
     """The stage does not time its training; the engine, run beside it, does."""
-    one = turn.get("engine" if contestant == "stage" else contestant)
+    one = turn.get("engine" if contestant in STAGES else contestant)
     return None if one is None else one.epoch_seconds
 
 
@@ -359,7 +360,8 @@ def to_markdown(
             "\n## Whole process\n",
             WHOLE,
             *_table(
-                ["row", "seeds × epochs", "stage, s", "GiB", *(f"{MARKS[name]} / stage" for name in rivals), "outside"],
+                ["row", "seeds × epochs", "stage, s", "GiB", *(f"{MARKS[name]} / stage" for name in rivals), "outside",
+                 "outside, again"],
                 [
                     [
                         f"`{row}`",
@@ -367,12 +369,12 @@ def to_markdown(
                         _about(of["stage"].row_seconds, of["stage"]),
                         f"{of['stage'].peak_bytes / 2**30:.2f}",
                         *(_about(of[name].row_ratio, of[name], of["stage"]) if name in of else "" for name in rivals),
-                        _spread(of["stage"].outside_share, _percent),
+                        *(_spread(of[name].outside_share, _percent) if name in of else "" for name in STAGES),
                     ]
                     for row, of in whole.items()
                 ],
             ),
-        ]
+        ]  # fmt: skip
     sections += [
         "\n## Start-up\n",
         "Medians of the engine's processes, in seconds. Compile: the programs are traced, compiled and run once.\n",
@@ -427,7 +429,8 @@ The process from its start to its end, for these seeds and epochs. Without a mar
 least one ran for fewer seeds or epochs, and its time is reckoned: what it spent outside training once, and the measured
 training time for every seed and epoch (what `fit` compiles anew for every seed counts once, in its favour). GiB: the
 stage's peak memory. Outside: the share of the stage that is not training: imports, data, compilation, final evaluation,
-record; the training time is that of the engine's own processes.
+record; the training time is that of the engine's own processes. Again: a second row of this shape, whose programs are
+compiled already.
 """
 
 
