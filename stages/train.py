@@ -62,12 +62,12 @@ def trained(row: Row, path: Path) -> bool:
 def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     """The run record of `row`; `folder`: where its checkpoints are."""
     mirror = os.environ.get("REGBENCH_MIRROR")
-    archive, compiled = programs.ARCHIVES / f"{programs.shape(row, os.environ)}.zip", folder / "programs"
+    threads = runtime.workers(row.seeds, cores.available(os.environ))
+    archive, compiled = programs.ARCHIVES / f"{programs.shape(row, threads, os.environ)}.zip", folder / "programs"
     if not cores.gpus(os.environ) and programs.take(archive, compiled):  # tried on CPUs alone
         programs.use(compiled, os.environ)
     with preload.tensorflow():
         arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
-    threads = runtime.workers(row.seeds, cores.available(os.environ))
     device = runtime.prepare(row.device, threads, row.has_convolutions)
     from stages.core import training  # only now: TensorFlow is set up before it is used
 

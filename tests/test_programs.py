@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import small
 
-from stages.core import programs
+from stages.core import cores, programs, runtime
 from stages.core.schema import load_row
 
 ROOT = Path(__file__).parent.parent
@@ -25,16 +25,17 @@ def test_rows_of_one_shape_have_one_name(make_row):
     def adam(rate):
         return {"name": "adam", "learning_rate": rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 
-    name = programs.shape(penalized(make_row, SOME, optimizer=adam(0.1)), {})
+    name = programs.shape(penalized(make_row, SOME, optimizer=adam(0.1)), 2, {})
     alike = penalized(make_row, MORE, optimizer=adam(0.2), row="other", study="other", seeds=5)
-    assert programs.shape(alike, {}) == name
+    assert programs.shape(alike, 2, {}) == name
     others = [
         penalized(make_row, NONE, optimizer=adam(0.1)),
         penalized(make_row, SOME, optimizer=adam(0.1), fingerprint="1" * 64),
         penalized(make_row, SOME, optimizer=adam(0.1) | {"beta_1": 0.8}),
     ]
-    assert name not in {programs.shape(other, {}) for other in others}
-    assert programs.shape(alike, {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}) != name
+    assert name not in {programs.shape(other, 2, {}) for other in others}
+    assert programs.shape(alike, 3, {}) != name
+    assert programs.shape(alike, 2, {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}) != name
 
 
 def filled(folder, **content):
@@ -69,6 +70,10 @@ def test_a_damaged_archive_is_not_used(tmp_path, damage):
     assert programs.take(archive, folder) and list(folder.iterdir()) == []
 
 
+def test_a_folder_that_tensorflow_could_not_be_told_of_is_not_used(tmp_path):
+    assert not programs.take(tmp_path / "shape.zip", tmp_path / "a b/taken")
+
+
 def test_an_archive_of_too_many_programs_starts_anew(tmp_path):
     archive, folder = tmp_path / "shape.zip", filled(tmp_path / "first", one=b"1")
     programs.keep(folder, archive)
@@ -99,7 +104,9 @@ def test_a_row_with_programs_of_its_shape_has_the_same_record(small_repository, 
     folder = small.duplicate(small_repository, tmp_path / "regbench")
     record = folder / f"results/runs/{ROW}.json"
     expected = record.read_bytes()
-    archive = folder / programs.ARCHIVES / f"{programs.shape(load_row(folder / f'build/rows/{ROW}.yaml'), {})}.zip"
+    row = load_row(folder / f"build/rows/{ROW}.yaml")
+    threads = runtime.workers(row.seeds, cores.available({}))
+    archive = folder / programs.ARCHIVES / f"{programs.shape(row, threads, {})}.zip"
     training = largest(archive)
     train = (sys.executable, "-m", "stages.train", ROW)
     os.utime(archive, (0, 0))

@@ -28,13 +28,19 @@ FLAGS, OURS = "TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory"
 COMPILER = ("XLA_FLAGS", FLAGS)
 
 
-def shape(row: Row, environment: Mapping[str, str]) -> str:
-    """A name for what decides a row's programs; rows that differ in coefficients or learning rate alone share it."""
+def shape(row: Row, threads: int, environment: Mapping[str, str]) -> str:
+    """A name for what decides a row's programs; rows that differ in coefficients or learning rate alone share it.
+
+    Args:
+        row: the resolved row.
+        threads: programs that run at once; XLA compiles for a pool of so many threads.
+        environment: where the compiler's settings are.
+    """
     parts = row.model_dump(exclude={"study", "row", "seeds"})
     for penalty in parts["regularizers"].values():
         penalty.update({kind: bool(coefficient) for kind, coefficient in penalty.items()})
     del parts["optimizer"]["learning_rate"]
-    compiler = [_instructions(), *(environment.get(name, "") for name in COMPILER)]
+    compiler = [threads, _instructions(), *(environment.get(name, "") for name in COMPILER)]
     return hashlib.sha256(json.dumps([parts, compiler], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -44,8 +50,13 @@ def use(folder: Path, environment: MutableMapping[str, str]) -> None:
 
 
 def take(archive: Path, folder: Path) -> bool:
-    """Make `folder` one with the programs of `archive`, if there is one; False: go without, the archive is damaged (and
-    removed) or the disk refuses."""
+    """Make `folder` one with the programs of `archive`, if there is one.
+
+    False: go without, as the archive is damaged (and removed), the disk refuses, or TensorFlow's flags cannot name the
+    folder.
+    """
+    if any(character.isspace() for character in str(folder.resolve())):
+        return False
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
