@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import small
 
-from stages.core import cores, programs, runtime
+from stages.core import cores, errors, programs, runtime
 from stages.core.schema import load_row
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,21 @@ def test_a_row_with_programs_of_its_shape_has_the_same_record(small_repository, 
     small.run(folder, *train)
     assert largest(archive).filename == training.filename
     assert list(folder.glob("build/checkpoints/*/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("build/x.pb; No space left on device", "No space left on device; TensorFlow"), ("OOM", "not enough memory")],
+)
+def test_a_disk_without_room_for_a_program_is_not_taken_for_too_little_memory(message, line):
+    class ResourceExhaustedError(Exception):  # TensorFlow's, of both
+        pass
+
+    def main():
+        raise ResourceExhaustedError(message)
+
+    with pytest.raises(SystemExit, match=f"^regbench: {line}"):
+        errors.run(main)
 
 
 def test_the_library_is_loaded_while_something_else_is_done_and_only_its_own_words_are_lost():

@@ -41,7 +41,7 @@ def turns(environment: Mapping[str, str]) -> int | None:
 def at_once(cores: int, jobs: int, gpus: int) -> int:
     """How many of `jobs` rows train at once: one a GPU, or a row for LEAST cores. The others start up meanwhile.
 
-    Rows that train on the same cores take each other's caches, and together need longer than one after the other.
+    Rows that train on the same two cores together need longer than one after the other.
     """
     return min(jobs, gpus or max(1, cores // LEAST))
 
