@@ -1,0 +1,194 @@
+"""What a user's script hands to Keras: recorded by running it, up to its `fit`, in a process of its own.
+
+`record` runs `recorder.py` under the user's interpreter and reads what it wrote. Everything here is in Keras 3's words,
+whatever Keras the script used.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Source(_Fact):
+    """A statement of the user's code."""
+
+    file: str  # absolute path
+    line: int  # first line of the statement, from 1
+    end: int  # its last line
+    text: str  # these lines as they stand in the file
+
+
+class Layer(_Fact):
+    """A layer of the net; layers inside other layers or nets follow the one that holds them."""
+
+    name: str  # as in the net's configuration
+    kind: str  # name of its class
+    trainable: bool
+    custom: bool  # a class that is not Keras'
+    inside: str | None  # name of the layer or net that holds it; None: the net itself
+    at: Source | None  # the statement that made it
+
+
+class Optimizer(_Fact):
+    """An optimizer as Keras 3 names it."""
+
+    name: str  # class, like "Adam"
+    config: dict[str, Any]  # arguments of the class; `learning_rate` is a number or a schedule {"class_name", "config"}
+    learning_rate: float  # in the first step
+    custom: bool  # a class that is not Keras'; `config` may then be incomplete
+
+
+class Loss(_Fact):
+    """The loss of one output."""
+
+    name: str  # Keras' function, like "binary_crossentropy"; the user's own name for a custom one
+    config: dict[str, Any]  # arguments, like {"from_logits": True}; empty: all as by default
+    custom: bool
+
+
+class Metric(_Fact):
+    """A metric of one output."""
+
+    name: str  # as given to `compile`, like "accuracy"; snake case for an object of Keras, like "mean_absolute_error"
+    custom: bool
+
+
+class Compiled(_Fact):
+    """What `compile` was given."""
+
+    optimizer: Optimizer
+    losses: list[Loss | None]  # one an output; None: the output has no loss
+    loss_weights: list[float] | None  # one an output
+    metrics: list[list[Metric]]  # by output
+    weighted_metrics: list[list[Metric]]
+    run_eagerly: bool
+    at: Source | None
+
+
+class Callback(_Fact):
+    """A callback given to `fit`."""
+
+    name: str  # class
+    settings: dict[str, Any]  # its plain attributes, like {"monitor": "val_loss", "patience": 3}
+    custom: bool
+
+
+class Regularizer(_Fact):
+    """A regularizer that the script made and that penalizes nothing."""
+
+    name: str  # class, like "L2"
+    config: dict[str, Any]
+    reason: Literal["given to no layer", "set after the layer was built"]
+    layer: str | None
+    at: Source | None
+
+
+class Budget(_Fact):
+    """How long and in which batches the script trains."""
+
+    epochs: int
+    batch_size: int  # 32 where the script says nothing; of the first batch for generators and tf.data
+    batch_size_given: bool
+    steps_per_epoch: int | None
+    shuffle: bool  # the order is drawn by `fit`; False for generators and tf.data, whose order is their own
+    initial_epoch: int
+
+
+class Values(_Fact):
+    """One input or output over *all* its samples (of a generator: over all that were drawn)."""
+
+    name: str  # of the net's input or output
+    shape: list[int | None]  # of one sample; None: the length differs and was padded with zeros
+    dtype: str  # as the script gave it
+    minimum: float | None  # None for text and where nothing is finite
+    maximum: float | None
+    mean: float | None
+    std: float | None
+    finite: bool  # no NaN, no infinity
+    counts: dict[str, int] | None  # samples by value, where a target has few different values (one-hot: by class)
+    one_hot: bool  # every sample has one 1, all else 0, two columns or more
+    sorted_by_class: bool  # targets: samples stand class by class (or regression targets in order)
+    column_minimum: list[float] | None  # by column, for samples that are vectors (or a number) of up to 4096 columns
+    column_maximum: list[float] | None
+    column_mean: list[float] | None
+    column_std: list[float] | None
+
+
+class Samples(_Fact):
+    """How many samples there are, and how many of them the record keeps (in their order, class shares kept)."""
+
+    total: int | None  # None: a generator without an end
+    kept: int
+
+
+class Data(_Fact):
+    """Samples with their targets: lists hold one array an input or output, in the net's order."""
+
+    x: list[np.ndarray]
+    y: list[np.ndarray]  # empty: the script gave no targets
+    sample_weight: np.ndarray | None
+    inputs: list[Values]
+    targets: list[Values]
+    samples: Samples
+    origin: Literal["arrays", "generator", "sequence", "tf.data", "split", "batches"]  # split: validation_split
+
+
+class Fit(_Fact):
+    """A call of `fit`, `fit_generator` or `train_on_batch` that the script made."""
+
+    index: int  # from 1
+    method: str
+    model: str  # name of the net
+    at: Source | None
+
+
+class Record(_Fact):
+    """What a script trains, on what, and how."""
+
+    script: str  # absolute path
+    arguments: list[str]
+    keras: str  # version that the script ran under, like "3.15.1"
+    tensorflow: str
+    python: str
+
+    fit: Fit  # the call that was recorded
+    earlier_fits: list[Fit]  # those before it; each was cut to one epoch
+    other_fits: list[Source]  # calls further on in the script, as far as its text shows
+    model_kind: Literal["sequential", "functional", "subclass"]
+    model_name: str
+    model_json: str | None  # the net as `keras.models.model_from_json` of Keras 3 reads it; None: see `custom`
+    input_shapes: list[list[int | None]]  # with the batch axis; of the data where the net itself does not say
+    output_shapes: list[list[int | None]]
+    layers: list[Layer]
+    parameters: int
+    weights: dict[str, list[np.ndarray]]  # at the start of training, by layer of the net, as `layer.get_weights()`
+    weights_origin: Literal["fresh", "loaded", "pretrained", "trained"]  # trained: by an earlier fit, see there
+
+    compiled: Compiled
+    budget: Budget
+    train: Data
+    validation: Data | None
+    validation_split: float | None
+    class_weight: dict[int, float] | None
+    callbacks: list[Callback]
+    seeds: dict[str, int]  # seed by the function that set it, like {"keras.utils.set_random_seed": 42}
+    idle_regularizers: list[Regularizer]
+    channels_first: bool
+
+    first_step_error: str | None  # what Keras said, in one line, when one batch was trained; None: it trained
+    custom: list[str]  # what keeps the net from being rebuilt and trained elsewhere, like "layer Attention"
+    left_out: list[str]  # custom metrics and callbacks: an experiment runs without them
+    translated: list[str]  # old spellings and what they were read as, like "lr= as learning_rate="
+    stand_ins: list[str]  # data that could not be fetched and what stood in
+    notes: list[str]  # anything else that the user should be told, a sentence each
+
+    @property
+    def repeats_order(self) -> bool:
+        """Whether every epoch takes the samples in one and the same order: Keras 3 does with arrays and a seed."""
+        seeded = {"keras.utils.set_random_seed", "tf.random.set_seed"} & set(self.seeds)
+        return bool(seeded) and self.keras.startswith("3") and self.train.origin == "arrays"
