@@ -51,28 +51,28 @@ review: setup ## Say what this change does to the results, as Markdown (BASE=any
 DEVICE ?= cpu
 speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS=, ROUNDS=, DEVICE=gpu)
 	dvc repro compose
-	python -m stages.commands.speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	python -m stages.commands.measure.speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 scaling: setup ## Time and memory of the engine against seeds, samples and rows
 	dvc repro compose
-	python -m stages.commands.speed --scaling
+	python -m stages.commands.measure.speed --scaling
 
 growth: setup ## What the pipeline itself costs from 10 to 2,000 rows (half an hour; EXTRAS=cluster)
-	python -m stages.commands.growth
+	python -m stages.commands.measure.growth
 
 verify: setup ## Train a few committed rows again and compare (KEYS="study/row ...", ROWS=3, SEED=)
 	dvc repro compose
-	python -m stages.commands.verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+	python -m stages.commands.measure.verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 test: setup ## Run the tests
 	python -m pytest
 
 torture: setup ## Kills, full disks, broken configurations, at length (15 to 20 minutes): results/reliability.md
-	python -m stages.commands.torture
+	python -m stages.commands.measure.torture
 
 soak: setup ## The pipeline again and again for MINUTES=60: does anything grow? results/reliability.md
-	python -m stages.commands.soak $(if $(MINUTES),--minutes $(MINUTES))
+	python -m stages.commands.measure.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 audit: ## Look the pinned packages up in the database of known vulnerabilities (needs the network)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \

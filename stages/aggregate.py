@@ -11,12 +11,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stages.core import records, tables
-from stages.core.checked_csv import to_csv
-from stages.core.errors import UserError, run
-from stages.core.files import check_text, write_atomically
-from stages.core.schema import read_resolved, read_yaml, validate
-from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import check_text, write_atomically
+from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.records import records
+from stages.core.results import tables
+from stages.core.results.checked_csv import to_csv
+from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 BUILD, RESULTS = Path("build"), Path("results")
 

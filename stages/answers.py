@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.core import answers, tables
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
-from stages.core.schema import read_yaml
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.config.schema import read_yaml
+from stages.core.results import answers, tables
 
 STUDIES, TABLES, ANSWERS = Path("build/studies"), Path("results/tables"), Path("results/answers.md")
 

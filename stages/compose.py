@@ -9,32 +9,37 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core import config, fingerprint
-from stages.core.errors import run
-from stages.core.files import write_atomically
-from stages.core.locks import in_turn
-from stages.core.schema import Regularizers, Row, Study
+from stages.core.base.errors import run
+from stages.core.base.files import write_atomically
+from stages.core.base.locks import in_turn
+from stages.core.config import composition, fingerprint
+from stages.core.config.schema import Regularizers, Row, Study
 
 CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
 
-TRAINING_CODE = ["training.py", "models.py", "optimizers.py", "penalties.py", "runtime.py", "preprocessing.py"]
+TRAINING_CODE = [
+    *(f"training/{name}.py" for name in ("engine", "models", "optimizers", "penalties", "runtime")),
+    "data/splits.py",
+]
 TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
 
 
 def main() -> None:
-    params = config.load_params(Path("params.yaml"))
-    config.check_files(CONF)
-    config.check_pipeline(Path("dvc.yaml"), params["studies"])
+    params = composition.load_params(Path("params.yaml"))
+    composition.check_files(CONF)
+    composition.check_pipeline(Path("dvc.yaml"), params["studies"])
     fingerprints = {augmented: training_fingerprint(augmented) for augmented in (False, True)}
     texts: dict[Path, str] = {}
     n_rows = 0
     for study, selection in params["studies"].items():
-        declared, rows = config.compose(CONF, study, params, lambda row: fingerprints[bool(row.get("augmentation"))])
-        resolved = {name: config.to_yaml(row.model_dump()) for name, row in rows.items()}
-        title = config.dataset_title(CONF, selection["dataset"])
+        declared, rows = composition.compose(
+            CONF, study, params, lambda row: fingerprints[bool(row.get("augmentation"))]
+        )
+        resolved = {name: composition.to_yaml(row.model_dump()) for name, row in rows.items()}
+        title = composition.dataset_title(CONF, selection["dataset"])
         shown = presentation(study, declared, rows, resolved, selection["dataset"], title)
         texts |= {BUILD / "rows" / study / f"{name}.yaml": text for name, text in resolved.items()}
-        texts[BUILD / "studies" / f"{study}.yaml"] = config.to_yaml(shown)
+        texts[BUILD / "studies" / f"{study}.yaml"] = composition.to_yaml(shown)
         n_rows += len(rows)
     for folder in ("rows", "studies"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
@@ -45,7 +50,7 @@ def main() -> None:
 
 def training_fingerprint(augmented: bool) -> str:
     """Digest of the code and the packages that train a row, with or without augmentation."""
-    files = [*TRAINING_CODE, "augmentation.py"] if augmented else TRAINING_CODE
+    files = [*TRAINING_CODE, "training/augmentation.py"] if augmented else TRAINING_CODE
     sources = [(CORE / name).read_text(encoding="utf-8") for name in files]
     return fingerprint.fingerprint(sources, {name: version(name) for name in TRAINING_PACKAGES})
 

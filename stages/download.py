@@ -11,10 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from stages.core.datasets import Arrays, describe, digest
-from stages.core.datastore import PublishedDataset, load, published
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.data.formats import Arrays, describe, digest
+from stages.core.data.store import PublishedDataset, load, published
 
 
 def main() -> None:

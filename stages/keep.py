@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from stages.core.errors import run
+from stages.core.base.errors import run
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from stages.core import checked_csv, overview, ranks
-from stages.core.errors import UserError, run
-from stages.core.figure_ranks import critical_differences
-from stages.core.figure_style import to_svg
-from stages.core.files import check_text, write_atomically
-from stages.core.schema import read_yaml
-from stages.core.table_schemas import OVERVIEW, SEEDS, TABLE
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import check_text, write_atomically
+from stages.core.config.schema import read_yaml
+from stages.core.figures.ranks import critical_differences
+from stages.core.figures.style import to_svg
+from stages.core.results import checked_csv, overview, ranks
+from stages.core.results.table_schemas import OVERVIEW, SEEDS, TABLE
 
 STUDIES, RESULTS = Path("build/studies"), Path("results")
 FIGURES = RESULTS / "figures/overview"

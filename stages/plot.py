@@ -13,11 +13,12 @@ import pandas as pd
 import pandera.pandas as pa
 from omegaconf import OmegaConf
 
-from stages.core import checked_csv, figures
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
-from stages.core.locks import in_turn
-from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.base.locks import in_turn
+from stages.core.figures import draw
+from stages.core.results import checked_csv
+from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 STUDIES, TABLES, FIGURES = Path("build/studies"), Path("results/tables"), Path("results/figures")
 SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
@@ -29,7 +30,7 @@ def main() -> None:
     name = sys.argv[1].rpartition("@")[2]  # DVC gives the stage's name
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
     frames = [_read_table(study, ending, schema) for ending, schema in SCHEMAS.items()]
-    drawn = {f"{figure}.svg": figures.to_svg(drawing) for figure, drawing in figures.draw(study, *frames).items()}
+    drawn = {f"{figure}.svg": draw.to_svg(drawing) for figure, drawing in draw.draw(study, *frames).items()}
     folder = FIGURES / name
     for file, svg in drawn.items():
         write_atomically(folder / file, svg)

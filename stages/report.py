@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from stages.core import checked_csv, records, report, tables
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
-from stages.core.schema import read_yaml
-from stages.core.table_schemas import OVERVIEW
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.config.schema import read_yaml
+from stages.core.records import records
+from stages.core.report import page as report
+from stages.core.results import checked_csv, tables
+from stages.core.results.table_schemas import OVERVIEW
 
 STUDIES, RESULTS, TEMPLATES = Path("build/studies"), Path("results"), Path(__file__).parent / "templates"
 REPORT = RESULTS / "report.html"

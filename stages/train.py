@@ -19,10 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core import cores, datasets, datastore, locks, preload, preprocessing, programs, progress, records, runtime
-from stages.core.errors import UserError, run
-from stages.core.files import keep, put_back, write_atomically
-from stages.core.schema import Row, load_row
+from stages.core.base import locks
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import keep, put_back, write_atomically
+from stages.core.config.schema import Row, load_row
+from stages.core.data import formats, splits, store
+from stages.core.records import records
+from stages.core.running import cores
+from stages.core.training import preload, programs, progress, runtime
 
 CHECKPOINT_SECONDS = 30
 
@@ -67,11 +71,11 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
     if not cores.gpus(os.environ) and programs.take(archive, compiled):  # tried on CPUs alone
         programs.use(compiled, os.environ)
     with preload.tensorflow():
-        arrays = datastore.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
+        arrays = store.load(row.dataset, Path("data"), Path(mirror) if mirror else None, sys.stderr.isatty())
     device = runtime.prepare(row.device, threads, row.has_convolutions)
-    from stages.core import training  # only now: TensorFlow is set up before it is used
+    from stages.core.training import engine as training  # only now: TensorFlow is set up before it is used
 
-    samples = preprocessing.split(arrays, row.split)
+    samples = splits.split(arrays, row.split)
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
     with ThreadPoolExecutor(threads) as pool:
         engine.compile(pool)
@@ -84,9 +88,9 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
         "config": row.model_dump(),
         "data": {
             "dataset": row.dataset.name,
-            "digest": datasets.digest(arrays),
+            "digest": formats.digest(arrays),
             "samples": {name: len(x) for name, (x, _) in samples.items()},
-            "guess": preprocessing.guess(samples, row.dataset.classes),
+            "guess": splits.guess(samples, row.dataset.classes),
         },
         "versions": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "device": device,
@@ -97,7 +101,8 @@ def train_row(row: Row, key: str, folder: Path) -> dict[str, Any]:
 
 def train(engine: Any, key: str, folder: Path, threads: int) -> list[dict[str, Any]]:
     """Train all seeds of the row `key`, from the checkpoints in `folder` on, and leave new ones there now and then."""
-    from stages.core import checkpoints, training
+    from stages.core.training import checkpoints
+    from stages.core.training import engine as training
 
     n_seeds = engine.row.seeds
     resumed = {}

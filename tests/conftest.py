@@ -7,8 +7,8 @@ import pytest
 import small
 from filelock import FileLock
 
-from stages.core import runtime
-from stages.core.schema import Row
+from stages.core.config.schema import Row
+from stages.core.training import runtime
 
 LONG = ("test_fanout.py", "test_pipeline.py", "test_reliability.py", "test_sameness.py")
 NO_PENALTY = {"l1": 0.0, "l2": 0.0}

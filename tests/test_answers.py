@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 
 from stages import answers as stage
 from stages.compose import context
-from stages.core import answers, statistics, tables
-from stages.core.answers import Estimate, all_of, any_of, opposite
-from stages.core.checked_csv import to_csv
-from stages.core.errors import UserError
-from stages.core.schema import Study, read_yaml
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Study, read_yaml
+from stages.core.results import answers, statistics, tables
+from stages.core.results.answers import Estimate, all_of, any_of, opposite
+from stages.core.results.checked_csv import to_csv
 
 NAN = math.nan
 CONF = Path(__file__).parents[1] / "conf" / "study"

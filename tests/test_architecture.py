@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stages import compose
-from stages.core import config
-from stages.core.schema import read_yaml
+from stages.core.config import composition
+from stages.core.config.schema import read_yaml
 
 ROOT = Path(__file__).parent.parent
 CORE = {path.stem: path for path in (ROOT / "stages/core").glob("*.py") if path.stem != "__init__"}
@@ -205,7 +205,7 @@ def test_the_fingerprint_covers_the_code_that_trains():
 
 
 def test_the_pipeline_trains_the_selected_studies():
-    selected = config.load_params(ROOT / "params.yaml")["studies"]
+    selected = composition.load_params(ROOT / "params.yaml")["studies"]
     assert set(PIPELINE["vars"]) == {f"conf/study/{study}.yaml:rows" for study in selected}
     assert set(selected) <= {path.stem for path in (ROOT / "conf/study").glob("*.yaml")}
 
@@ -227,8 +227,8 @@ def test_dvc_neither_reports_home_nor_composes_by_itself():
 
 @pytest.mark.parametrize(("study", "parameters"), [("cifar10_small", 4_203_018), ("cifar10_deep", 1_345_066)])
 def test_parameter_counts_are_those_of_the_document(tensorflow, study, parameters):
-    from stages.core import models
+    from stages.core.training import models
 
     params = {"device": "cpu", "studies": {study: {"dataset": "cifar10_jpeg", "seeds": 1}}}
-    _, rows = config.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
+    _, rows = composition.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
     assert models.build(rows["none"], seed=0).count_params() == parameters

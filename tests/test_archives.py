@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.archives import members
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.data.archives import members
 
 FILES = {"a/one.txt": b"one", "a/b/two.txt": b"two" * 1000, "three": b""}
 

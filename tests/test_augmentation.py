@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from scipy import stats
 
-from stages.core.augmentation import Parameters, Ranges, augment, parameters, transform
+from stages.core.training.augmentation import Parameters, Ranges, augment, parameters, transform
 
 pytestmark = [
     pytest.mark.usefixtures("tensorflow"),  # set up before its first operation, for all tests of a session
@@ -153,7 +153,7 @@ def test_batches_of_unknown_size_are_moved_alike():
 
 DIGEST = """
 import hashlib, numpy, tensorflow
-from stages.core.augmentation import Ranges, augment
+from stages.core.training.augmentation import Ranges, augment
 images = numpy.random.default_rng(0).random((32, 32, 32, 3), dtype=numpy.float32)
 moved = tensorflow.function(augment)(images, tensorflow.constant([3, 4]), Ranges(15.0, 0.1, 0.1, True))
 digest = hashlib.sha256(moved.numpy().tobytes()).hexdigest()

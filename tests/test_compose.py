@@ -9,8 +9,8 @@ import pytest
 from test_config import DEMO, ROOT, edit, with_overrides, write_workspace
 
 from stages import compose
-from stages.core.errors import UserError
-from stages.core.schema import read_yaml
+from stages.core.base.errors import UserError
+from stages.core.config.schema import read_yaml
 
 IMAGES = """\
   demo/plain:
@@ -157,7 +157,7 @@ def test_augmentation_counts_only_for_rows_that_augment(workspace):
     edit(workspace / DEMO, "augmentation: null", f"augmentation: {TRANSFORMS}")
     edit(workspace / DEMO, "  demo/none:", f"{IMAGES}  demo/none:")
     compose.main()
-    path = workspace / "stages/core/augmentation.py"
+    path = workspace / "stages/core/training/augmentation.py"
     edit(path, "theta * ranges.rotation", "theta + ranges.rotation")
     assert changed() == ["demo", "l2", "none"]
     path.write_text(path.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")

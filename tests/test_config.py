@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from stages import compose
-from stages.core import config
-from stages.core.errors import UserError
-from stages.core.schema import Row, load_row, read_yaml
+from stages.core.base.errors import UserError
+from stages.core.config import composition
+from stages.core.config.schema import Row, load_row, read_yaml
 
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
@@ -128,9 +128,9 @@ def with_overrides(workspace, *overrides):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_row_composes(study):
-    params = config.load_params(ROOT / "params.yaml")
+    params = composition.load_params(ROOT / "params.yaml")
     params["studies"].setdefault(study, {"dataset": "cifar10_jpeg", "seeds": 3})  # one that is not selected
-    declared, rows = config.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
+    declared, rows = composition.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
     written = read_yaml(ROOT / "conf/study" / f"{study}.yaml")["rows"]
     assert [f"{study}/{name}" for name in rows] == list(written)
     assert all(row.seeds == params["studies"][study]["seeds"] for row in rows.values())
@@ -139,13 +139,15 @@ def test_every_row_composes(study):
 
 
 def test_files_of_this_repository_are_data_and_the_pipeline_knows_every_selected_study():
-    config.check_files(ROOT / "conf")
-    config.check_pipeline(ROOT / "dvc.yaml", config.load_params(ROOT / "params.yaml")["studies"])
+    composition.check_files(ROOT / "conf")
+    composition.check_pipeline(ROOT / "dvc.yaml", composition.load_params(ROOT / "params.yaml")["studies"])
 
 
 def test_a_resolved_row_reads_back_equal(workspace):
     compose.main()
-    _, rows = config.compose(Path("conf"), "demo", config.load_params(Path("params.yaml")), lambda row: "0" * 64)
+    _, rows = composition.compose(
+        Path("conf"), "demo", composition.load_params(Path("params.yaml")), lambda row: "0" * 64
+    )
     row = load_row(Path("build/rows/demo/l2.yaml"))
     assert row == rows["l2"]
     assert row.regularizers.kernel.l2 == 0.001
@@ -552,8 +554,8 @@ def test_any_study_is_valid_or_refused_in_one_line(fuzzed, study):
     path.write_text(text, encoding="utf-8")
     params = {"device": "cpu", "studies": {"demo": {"dataset": "digits", "seeds": 2}}}
     try:
-        config.check_files(folder / "conf")
-        _, rows = config.compose(folder / "conf", "demo", copy.deepcopy(params), lambda row: "0" * 64)
+        composition.check_files(folder / "conf")
+        _, rows = composition.compose(folder / "conf", "demo", copy.deepcopy(params), lambda row: "0" * 64)
     except UserError as error:
         message = str(error)
         assert "\n" not in message
@@ -585,7 +587,7 @@ def assert_sensible(row: Row):
         assert 0 <= layer.get("rate", 0) < 1
         assert layer.get("activation", "relu") in {"relu", "tanh", "sigmoid", "linear", "softmax"}
     assert values["split"]["monitor"] == "test" or values["split"]["validation"] != "none"
-    assert yaml.safe_load(config.to_yaml(values)).keys() == values.keys()
+    assert yaml.safe_load(composition.to_yaml(values)).keys() == values.keys()
 
 
 def numbers(value):

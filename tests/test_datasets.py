@@ -15,10 +15,10 @@ from hypothesis.extra.numpy import arrays as any_array
 from PIL import Image
 from sklearn.model_selection import train_test_split
 
-from stages.core.datasets import Arrays, describe, digest, from_bytes, read, to_bytes
-from stages.core.errors import UserError
-from stages.core.preprocessing import split
-from stages.core.schema import Dataset, Split
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Dataset, Split
+from stages.core.data.formats import Arrays, describe, digest, from_bytes, read, to_bytes
+from stages.core.data.splits import split
 
 RNG = np.random.default_rng(0)
 

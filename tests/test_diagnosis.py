@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_records import a_config, a_summary
 
-from stages.core import diagnosis
-from stages.core.diagnosis import diagnose
+from stages.core.results import diagnosis
+from stages.core.results.diagnosis import diagnose
 
 JITTER = np.array([-0.001, 0.0, 0.001])
 NAN = math.nan

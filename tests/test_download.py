@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from stages import download as stage
-from stages.core import datastore
-from stages.core.datasets import digest
-from stages.core.download import fetch, held
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.data import store
+from stages.core.data.fetch import fetch, held
+from stages.core.data.formats import digest
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -289,7 +289,7 @@ def test_the_stage_writes_the_data_sheet(project, monkeypatch, capsys):
     sheet = json.loads(text)
     assert sheet["files"] == [{"name": "lines.txt", "bytes": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest()}]
     assert {name: array["shape"] for name, array in sheet["arrays"].items()} == {"train_x": [10, 2], "train_y": [10]}
-    assert sheet["digest"] == digest(datastore.load(datastore.published("lines")))
+    assert sheet["digest"] == digest(store.load(store.published("lines")))
     assert str(project) not in text and "mirror" not in text
     assert capsys.readouterr().out.count("\n") == 1
     run_stage(monkeypatch, "lines")
@@ -317,26 +317,26 @@ def test_a_wrong_configuration_is_one_line(project, monkeypatch, old, new, named
 
 
 def test_a_complete_folder_needs_neither_mirror_nor_lock_nor_configuration(project):
-    dataset = datastore.published("lines")
-    first = datastore.load(dataset, mirror=Path("mirror"))
+    dataset = store.published("lines")
+    first = store.load(dataset, mirror=Path("mirror"))
     (project / "conf/dataset/lines.yaml").unlink()
     (project / "data/lines/.lock").unlink()
-    assert digest(datastore.load(dataset)) == digest(first)
+    assert digest(store.load(dataset)) == digest(first)
     assert not (project / "data/lines/.lock").exists()
 
 
 def test_a_row_that_is_older_than_the_configuration_is_told_apart(project):
     path = project / "conf/dataset/lines.yaml"
-    row = datastore.published("lines")
+    row = store.published("lines")
     path.write_text(CONFIGURATION.replace(hashlib.sha256(TABLE).hexdigest(), "a" * 64))
     with pytest.raises(UserError, match="dvc repro compose"):
-        datastore.load(row, mirror=Path("mirror"))
+        store.load(row, mirror=Path("mirror"))
 
 
 def test_processes_that_load_at_once_all_get_the_data(project):
     command = (
-        "from stages.core import datastore, datasets; from pathlib import Path;"
-        "print(datasets.digest(datastore.load(datastore.published('lines'), mirror=Path('mirror'))))"
+        "from stages.core.data import formats, store; from pathlib import Path;"
+        "print(formats.digest(store.load(store.published('lines'), mirror=Path('mirror'))))"
     )
     root = str(Path(__file__).parents[1])
     started = [
@@ -346,7 +346,7 @@ def test_processes_that_load_at_once_all_get_the_data(project):
         for _ in range(3)
     ]
     digests = {process.communicate(timeout=60)[0].strip() for process in started}
-    assert digests == {digest(datastore.load(datastore.published("lines")))}
+    assert digests == {digest(store.load(store.published("lines")))}
     assert sorted(path.name for path in (project / "data/lines").iterdir()) == [".lock", "lines.txt"]
 
 
@@ -368,31 +368,31 @@ class TestDecodedOnce:
         values = {"format": "cifar_binary", "shape": [32, 32, 3], "scale": 255, "classes": 10, "files": [file]}
         text = json.dumps({"name": "tiny", "title": "Tiny", **values})
         (project / "conf/dataset/tiny.yaml").write_text(text)
-        return datastore.published("tiny")
+        return store.published("tiny")
 
     def decoded(self, project) -> Path:
         (path,) = (project / "data/tiny").glob("decoded-*.npz")
         return path
 
     def test_the_second_load_decodes_nothing(self, project, dataset, monkeypatch):
-        first = datastore.load(dataset, mirror=Path("mirror"))
-        monkeypatch.setattr(datastore, "read", None)
+        first = store.load(dataset, mirror=Path("mirror"))
+        monkeypatch.setattr(store, "read", None)
         (project / "data/tiny/tiny.tar.gz").unlink()
-        assert digest(datastore.load(dataset)) == digest(first)
+        assert digest(store.load(dataset)) == digest(first)
 
     @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])
     def test_damaged_arrays_are_decoded_again(self, project, dataset, damage):
-        first = datastore.load(dataset, mirror=Path("mirror"))
+        first = store.load(dataset, mirror=Path("mirror"))
         path = self.decoded(project)
         whole = path.read_bytes()
         flipped = bytearray(whole)
         flipped[len(whole) // 2] ^= 1
         path.write_bytes({"cut": whole[:-500], "bit": bytes(flipped), "empty": b"", "other": b"hello"}[damage])
-        assert digest(datastore.load(dataset)) == digest(first)
+        assert digest(store.load(dataset)) == digest(first)
         assert path.read_bytes() == whole
 
     def test_another_archive_has_other_arrays(self, project, dataset):
-        datastore.load(dataset, mirror=Path("mirror"))
+        store.load(dataset, mirror=Path("mirror"))
         first = self.decoded(project).name
         other = dataset.model_copy(update={"files": [dataset.files[0].model_copy(update={"sha256": "0" * 64})]})
-        assert datastore._decoded_path(other, Path("data")).name != first
+        assert store._decoded_path(other, Path("data")).name != first

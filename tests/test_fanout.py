@@ -18,10 +18,13 @@ import pytest
 import small
 from small import STUDY, edit, only_rows
 
-from stages.core import board, clusters, config, cores, growth, records, workspace
-from stages.core.board import State
-from stages.core.errors import UserError
-from stages.core.schema import read_resolved, read_yaml, validate
+from stages.core.base.errors import UserError
+from stages.core.config import composition
+from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.measure import growth
+from stages.core.records import records
+from stages.core.running import board, clusters, cores, dvc
+from stages.core.running.board import State
 
 ROOT = Path(__file__).parent.parent
 SHEET = ROOT / "results/datasets/digits.json"
@@ -38,9 +41,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from stages.core import growth, records
-from stages.core.files import write_atomically
-from stages.core.schema import load_row
+from stages.core.measure import growth
+from stages.core.records import records
+from stages.core.base.files import write_atomically
+from stages.core.config.schema import load_row
 
 key = sys.argv[1].rpartition("@")[2]
 row = load_row(Path("build/rows") / f"{key}.yaml").model_dump()
@@ -139,7 +143,7 @@ def test_numbers_are_what_the_variables_say():
 def test_rows_train_in_turn_where_there_are_fewer_places_and_a_killed_one_gives_its_place_back(tmp_path):
     row = """
 import sys, time
-from stages.core import locks
+from stages.core.base import locks
 print("waits", flush=True)
 with locks.turn(int(sys.argv[1])):
     print("trains", flush=True)
@@ -209,11 +213,11 @@ def test_a_table_that_does_not_fit_shows_failed_and_running_rows_first():
 
 def test_rows_are_found_among_stages():
     status = {"train@a/b": [], "aggregate@a": [], "studies/c/dvc.yaml:train@c/d": [], "compose": []}
-    assert workspace.rows_of(status) == {"a/b": "train@a/b", "c/d": "studies/c/dvc.yaml:train@c/d"}
+    assert dvc.rows_of(status) == {"a/b": "train@a/b", "c/d": "studies/c/dvc.yaml:train@c/d"}
 
 
 def cluster(name, *overrides):
-    return validate(clusters.Cluster, config.compose_cluster(ROOT / "conf", name, list(overrides)), name)
+    return validate(clusters.Cluster, composition.compose_cluster(ROOT / "conf", name, list(overrides)), name)
 
 
 def test_every_file_of_conf_cluster_is_a_cluster():
@@ -367,11 +371,11 @@ def test_records_are_those_of_plain_repro(small_repository, tmp_path, command):
 @pytest.mark.parametrize("command", [JOBS, FANOUT])
 def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
     """With changes that are staged, not staged and unknown to Git: they are what runs, and Git is left alone."""
-    (copy / "stages/core/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
+    (copy / "stages/core/base/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
     edit(
         copy / "stages/train.py",
         "sys.exit",
-        "from stages.core import brand_new\n    print(brand_new.TEXT)\n    sys.exit",
+        "from stages.core.base import brand_new\n    print(brand_new.TEXT)\n    sys.exit",
     )
     for state in ("staged", "not staged"):
         with (copy / "README.md").open("a", encoding="utf-8") as file:
@@ -408,7 +412,7 @@ def test_ctrl_c_in_the_middle_of_dvcs_writing_leaves_no_file_that_it_refuses(tmp
     cut_off.parent.mkdir(parents=True)
     cut_off.touch()
     with pytest.raises(UserError, match="interrupted"):
-        workspace.conclude(4, {}, interrupted=True)
+        dvc.conclude(4, {}, interrupted=True)
     assert not cut_off.exists()
 
 
@@ -444,7 +448,7 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
     """Two of four worker processes are killed, and the connection to the scheduler breaks, while rows train."""
     from distributed import Client, LocalCluster
 
-    from stages.core import fanout
+    from stages.core.running import driver
 
     monkeypatch.chdir(copy)
     monkeypatch.setenv("SHEET", str(SHEET))
@@ -459,7 +463,7 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
 
     with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
         rows = board.Board(keys, time.monotonic())
-        fleet = fanout.Fleet(client, fanout.snapshot())
+        fleet = driver.Fleet(client, driver.snapshot())
         pids = [info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()]
 
         def disturb():
@@ -472,7 +476,7 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
 
         thread = threading.Thread(target=disturb)
         thread.start()
-        failed = fanout.fan_out(fleet, rows, configurations, False, 0, take, lambda: False)
+        failed = driver.fan_out(fleet, rows, configurations, False, 0, take, lambda: False)
         thread.join()
         fleet.close()
     assert failed == {}

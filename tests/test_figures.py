@@ -12,19 +12,19 @@ import pytest
 from omegaconf import OmegaConf
 
 from stages import plot
-from stages.core import figures
-from stages.core.checked_csv import to_csv
-from stages.core.errors import UserError
-from stages.core.figure_coefficients import coefficients
-from stages.core.figure_curves import learning_curves
-from stages.core.figure_differences import BELOW, differences
-from stages.core.figure_generalization import generalization
-from stages.core.figure_log import LOG_COLUMNS, reported_log
-from stages.core.figure_page import WIDTH, inches
-from stages.core.figure_penalty import penalty_shares
-from stages.core.figure_style import DIVERGED, INK, STYLES, style_of
-from stages.core.figure_weights import weight_norms
-from stages.core.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
+from stages.core.base.errors import UserError
+from stages.core.figures import draw
+from stages.core.figures.coefficients import coefficients
+from stages.core.figures.curves import learning_curves
+from stages.core.figures.differences import BELOW, differences
+from stages.core.figures.generalization import generalization
+from stages.core.figures.log import LOG_COLUMNS, reported_log
+from stages.core.figures.page import WIDTH, inches
+from stages.core.figures.penalty import penalty_shares
+from stages.core.figures.style import DIVERGED, INK, STYLES, style_of
+from stages.core.figures.weights import weight_norms
+from stages.core.results.checked_csv import to_csv
+from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
 ALWAYS = ["differences", "curves", "penalty", "coefficients", "generalization", "weight_norms"]
@@ -166,11 +166,11 @@ def weights_of(study, table, names=("dense_1/kernel", "dense_1/bias", "dense_2/k
 
 
 def drawn(study, table, curves):
-    return figures.draw(study, table, curves, seeds_of(study, table), weights_of(study, table))
+    return draw.draw(study, table, curves, seeds_of(study, table), weights_of(study, table))
 
 
 def svgs(study, table, curves):
-    return {name: figures.to_svg(figure) for name, figure in drawn(study, table, curves).items()}
+    return {name: draw.to_svg(figure) for name, figure in drawn(study, table, curves).items()}
 
 
 def test_reported_differences_stand_at_the_documents_own_differences():

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.core import errors, lockfile
-from stages.core.files import keep, put_back, write_atomically
-from stages.core.locks import held
+from stages.core.base import errors
+from stages.core.base.files import keep, put_back, write_atomically
+from stages.core.base.locks import held
+from stages.core.running import lockfile
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,7 +54,7 @@ def test_a_write_into_what_is_no_folder_names_the_file(tmp_path):
 def test_a_killed_writer_leaves_the_previous_file_and_the_next_one_cleans_up(tmp_path):
     path = tmp_path / "file"
     path.write_text("before")
-    code = "import os, sys; from stages.core import files; os.fsync = lambda _: os.kill(os.getpid(), 9)"
+    code = "import os, sys; from stages.core.base import files; os.fsync = lambda _: os.kill(os.getpid(), 9)"
     assert python(tmp_path, f"{code}; files.write_atomically('file', 'after')").wait() == -signal.SIGKILL
     (leftover,) = tmp_path.glob(".file.*.tmp")
     assert path.read_text() == "before"
@@ -64,7 +65,7 @@ def test_a_killed_writer_leaves_the_previous_file_and_the_next_one_cleans_up(tmp
 
 
 def test_a_living_writer_keeps_its_temporary_file(tmp_path):
-    code = "import os; from stages.core import files; os.fsync = lambda _: (print(flush=True), input())"
+    code = "import os; from stages.core.base import files; os.fsync = lambda _: (print(flush=True), input())"
     with python(
         tmp_path, f"{code}; files.write_atomically('file', 'first')", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as writer:
@@ -100,12 +101,13 @@ def test_the_next_process_waits_for_the_end_of_the_first_even_if_it_is_killed(tm
     monkeypatch.chdir(tmp_path)
     with held("train a/b") as waited:
         assert not waited
-    code = "import time; from stages.core.locks import held\nwith held('train a/b'): print(flush=True); time.sleep(60)"
+    hold = "with held('train a/b'):\n  print(flush=True); time.sleep(60)"
+    code = f"import time\nfrom stages.core.base.locks import held\n{hold}"
     with python(tmp_path, code, stdout=subprocess.PIPE) as first:
         first.stdout.readline()
         with held("train a/c") as waited:
             assert not waited
-        second = python(tmp_path, "from stages.core.locks import held\nwith held('train a/b') as w: print(w)",
+        second = python(tmp_path, "from stages.core.base.locks import held\nwith held('train a/b') as w: print(w)",
                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
         assert second.stderr.readline() == "regbench: train a/b: another process is at it; waiting for its end\n"
         assert second.poll() is None

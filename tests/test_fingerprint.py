@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.fingerprint import fingerprint
+from stages.core.config.fingerprint import fingerprint
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = {"numpy": "2.1", "keras": "3.15"}
@@ -140,7 +140,9 @@ def test_the_digest_of_every_syntax_is_the_same_with_every_python():
 
 
 def test_hash_randomization_and_optimization_do_not_count():
-    code = "import sys; from stages.core.fingerprint import fingerprint as f; print(f([sys.argv[1]], {'a': '1'}))"
+    code = (
+        "import sys; from stages.core.config.fingerprint import fingerprint as f; print(f([sys.argv[1]], {'a': '1'}))"
+    )
     digests = set()
     for flags, seed in (([], "0"), (["-O"], "1"), (["-OO"], "2")):
         command = [sys.executable, *flags, "-c", code, EVERY_SYNTAX]

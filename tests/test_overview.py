@@ -15,12 +15,12 @@ from scipy import stats
 
 from stages import overview as stage
 from stages.commands import readme
-from stages.core import overview, ranks, tables
-from stages.core.checked_csv import read, to_csv
-from stages.core.errors import UserError
-from stages.core.figure_ranks import critical_differences
-from stages.core.figure_style import to_svg
-from stages.core.table_schemas import OVERVIEW, SEEDS, TABLE
+from stages.core.base.errors import UserError
+from stages.core.figures.ranks import critical_differences
+from stages.core.figures.style import to_svg
+from stages.core.results import overview, ranks, tables
+from stages.core.results.checked_csv import read, to_csv
+from stages.core.results.table_schemas import OVERVIEW, SEEDS, TABLE
 
 ROOT = Path(__file__).parents[1]
 NAN = math.nan
@@ -273,12 +273,12 @@ def test_fewer_than_three_rows_or_two_studies_are_no_group():
 
 def test_the_declared_studies_share_what_their_documents_share():
     from stages import compose
-    from stages.core import config
+    from stages.core.config import composition
 
     studies = []
     for name, dataset in (("mnist_comparison", "mnist"), ("cifar10_small", "cifar10"), ("digits_comparison", "digits")):
         params = {"device": "cpu", "studies": {name: {"dataset": dataset, "seeds": 2}}}
-        declared, rows = config.compose(ROOT / "conf", name, params, lambda row: "0" * 64)
+        declared, rows = composition.compose(ROOT / "conf", name, params, lambda row: "0" * 64)
         texts = dict.fromkeys(rows, "")
         studies.append(compose.presentation(name, declared, rows, texts, dataset, dataset))
     (members, rows), *others = ranks.shared_rows(studies)

@@ -54,7 +54,7 @@ def test_only_what_changed_runs_again(workspace):
     assert "Another title" in figure.read_text(encoding="utf-8")
     commit(workspace)
 
-    edit(workspace / "stages/core/figure_style.py", r'"font\.size": \d+', '"font.size": 12')
+    edit(workspace / "stages/core/figures/style.py", r'"font\.size": \d+', '"font.size": 12')
     changed = stages(run(workspace, "dvc", "repro", "--dry"))
     assert {"plot@digits_comparison", "overview"} <= set(changed)
     assert not [stage for stage in changed if stage.startswith(("compose", "train", "aggregate"))]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import small
 
-from stages.core import cores, errors, programs, runtime
-from stages.core.schema import load_row
+from stages.core.base import errors
+from stages.core.config.schema import load_row
+from stages.core.running import cores
+from stages.core.training import programs, runtime
 
 ROOT = Path(__file__).parent.parent
 ROW = "digits_comparison/kernel_l2_1e-3"
@@ -142,7 +144,7 @@ def test_the_library_is_loaded_while_something_else_is_done_and_only_its_own_wor
 import sys
 import zipfile
 from pathlib import Path
-from stages.core import preload
+from stages.core.training import preload
 with preload.tensorflow():
     print("our own", file=sys.stderr, flush=True)
 print(preload.LIBRARY.split(".")[0] in Path("/proc/self/maps").read_text(), "tensorflow" in sys.modules)

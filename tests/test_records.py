@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from stages import aggregate
-from stages.core import records
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.records import records
 
 DIGEST = "d" * 64
 SHEET = {

@@ -29,10 +29,11 @@ from test_download import CONTENT, SHA256, no_proxy, server  # noqa: F401
 
 from stages import aggregate, answers, download, overview, plot, report
 from stages.commands import review
-from stages.core import errors, records
-from stages.core.config import to_yaml
-from stages.core.locks import held
-from stages.core.schema import read_yaml
+from stages.core.base import errors
+from stages.core.base.locks import held
+from stages.core.config.composition import to_yaml
+from stages.core.config.schema import read_yaml
+from stages.core.records import records
 
 FULL = "REGBENCH_KILLS" in os.environ
 KILLS, SEED = int(os.environ.get("REGBENCH_KILLS", "0")), int(os.environ.get("REGBENCH_SEED", "0"))
@@ -130,7 +131,7 @@ def wait(condition):
 
 CORES = "os.cpu_count = lambda: {0}; os.sched_getaffinity = lambda pid: set(range({0}))"
 KILL = """
-from stages.core import files
+from stages.core.base import files
 write, written = files.write_atomically, []
 def write_and_kill(path, content):
     write(path, content)
@@ -228,7 +229,7 @@ def test_a_lock_file_that_dvc_was_killed_in_is_mended(small_repository, tmp_path
 
 def test_a_download_killed_half_way_leaves_nothing(server, tmp_path):  # noqa: F811
     code = (
-        "from stages.core.download import fetch; import sys, pathlib\n"
+        "from stages.core.data.fetch import fetch; import sys, pathlib\n"
         f"file = {{'name': 'file.bin', 'sha256': {SHA256!r}, 'bytes': {len(CONTENT)}, 'urls': [sys.argv[1]]}}\n"
         "fetch([file], pathlib.Path('data'))"
     )
@@ -506,10 +507,11 @@ CONVOLUTIONS = """
 import pathlib, sys
 import numpy as np
 from conftest import ADAM
-from stages.core import records, runtime
-from stages.core.schema import Row
+from stages.core.records import records
+from stages.core.training import runtime
+from stages.core.config.schema import Row
 runtime.prepare("cpu", int(sys.argv[1]), convolutions=True)
-from stages.core import training
+from stages.core.training import engine
 layers = [
     {"type": "conv2d", "filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu", "regularized": True},
     {"type": "max_pooling2d", "pool_size": 2}, {"type": "flatten"}, {"type": "dropout", "rate": 0.3},

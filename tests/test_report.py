@@ -14,10 +14,15 @@ from test_records import a_config, a_record, a_study
 
 from stages import compose
 from stages import report as stage
-from stages.core import overview, records, report, report_figures, report_tables, tables, translations
-from stages.core.checked_csv import to_csv
-from stages.core.errors import UserError
-from stages.core.table_schemas import CURVES, OVERVIEW, TABLE
+from stages.core.base.errors import UserError
+from stages.core.records import records
+from stages.core.report import images as report_figures
+from stages.core.report import page as report
+from stages.core.report import tables as report_tables
+from stages.core.report import translations
+from stages.core.results import overview, tables
+from stages.core.results.checked_csv import to_csv
+from stages.core.results.table_schemas import CURVES, OVERVIEW, TABLE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = [ROOT / "results" / name for name in ("datasets", "figures", "overview.csv", "runs", "tables")]

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from stages.commands import review as command
-from stages.core import records, review, review_markdown
-from stages.core.errors import UserError
-from stages.core.schema import read_yaml
+from stages.core.base.errors import UserError
+from stages.core.config.schema import read_yaml
+from stages.core.records import records
+from stages.core.review import compare as review
+from stages.core.review import markdown as review_markdown
 
 ROOT = Path(__file__).parent.parent
 RUNS = Path("results/runs")

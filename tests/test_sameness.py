@@ -64,7 +64,7 @@ def samples(row, n=N):
 def build_engine(row, lanes=1, xla=True):
     import tensorflow as tf
 
-    from stages.core import training
+    from stages.core.training import engine as training
 
     engine = training.Engine(row, samples(row), "cpu", lanes)
     if not xla:
@@ -77,7 +77,7 @@ def build_engine(row, lanes=1, xla=True):
 
 def trained(engine, seeds):
     """Weights of `seeds` after the row's epochs, and the seeds' progress."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     progress = [training.Progress(seed, engine.start(seed)) for seed in seeds]
     while progress[0].epoch < engine.row.training.epochs:
@@ -100,7 +100,8 @@ def keras_optimizer(config):
 
 def keras_weights(row, seed=0):
     """The row as a document would write it: compile, train_on_batch on the same batches, Keras' own everything."""
-    from stages.core import models, training
+    from stages.core.training import engine as training
+    from stages.core.training import models
 
     model = models.build(row, seed)
     metric = "mae" if row.dataset.classes is None else "accuracy"
@@ -217,7 +218,7 @@ def test_any_net(tensorflow, make_row, data):
 def test_a_penalty_is_the_sum_over_all_of_a_weight(shape, kind, seed):
     import tensorflow as tf
 
-    from stages.core import penalties
+    from stages.core.training import penalties
 
     w = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     l1, l2 = PENALTIES[kind]
@@ -253,7 +254,7 @@ def test_seeds_on_one_axis_equal_seeds_one_by_one(tensorflow, make_row, convolut
 
 def test_dropout_by_its_rate_scaling_and_independence(tensorflow, make_row):
     """One dense layer of ones behind dropout shows the mask itself: its rate, its scaling, no two alike."""
-    from stages.core import models
+    from stages.core.training import models
 
     rate, units = 0.3, 4000
     layers = [

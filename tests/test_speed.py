@@ -13,9 +13,10 @@ import pytest
 from test_sameness import OPTIMIZERS
 
 from stages.commands import speed
-from stages.core import benchmark, scaling
-from stages.core.benchmark import Budget, Measurement, Plan
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.measure import scaling
+from stages.core.measure import speed as benchmark
+from stages.core.measure.speed import Budget, Measurement, Plan
 
 N = 37
 LAYERS = [
@@ -39,7 +40,7 @@ def samples(row):
 
 
 def engine_losses(row, seeds):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     engine = training.Engine(row, samples(row), "cpu")
     losses = []
@@ -275,7 +276,7 @@ def test_the_stage_runs_in_a_folder_of_its_own(monkeypatch, make_row):
 @pytest.mark.parametrize(("rival", "optimizer"), [("fit", "rmsprop"), ("fit_tuned", "adam")])
 def test_keras_programs_train_what_the_engine_trains(tensorflow, make_row, rival, optimizer):
     """With the whole data set in a batch their order does not matter: the losses of all epochs are the engine's."""
-    from stages.core import baseline_keras
+    from stages.core.measure import keras_fit
 
     row = make_row(
         layers=LAYERS,
@@ -283,7 +284,7 @@ def test_keras_programs_train_what_the_engine_trains(tensorflow, make_row, rival
         optimizer=OPTIMIZERS[optimizer],
         training={"loss": "categorical_crossentropy", "batch_size": N, "epochs": 4},
     )
-    trained = getattr(baseline_keras, rival)(row, samples(row), 2, 4)
+    trained = getattr(keras_fit, rival)(row, samples(row), 2, 4)
     np.testing.assert_allclose(trained.losses, engine_losses(row, 2), rtol=1e-5)
     assert trained.epoch_seconds > 0
 
@@ -292,7 +293,7 @@ def test_keras_programs_train_what_the_engine_trains(tensorflow, make_row, rival
 @pytest.mark.parametrize("rival", ["fit", "fit_tuned"])
 def test_keras_programs_train_on_every_sample_and_augment(tensorflow, make_row, rival):
     """Steps too small to matter show the initial loss over all samples; augmentation changes it, by a little."""
-    from stages.core import baseline_keras
+    from stages.core.measure import keras_fit
 
     row = make_row(
         dataset=IMAGES,
@@ -301,24 +302,24 @@ def test_keras_programs_train_on_every_sample_and_augment(tensorflow, make_row, 
         training={"loss": "sparse_categorical_crossentropy", "batch_size": 8, "epochs": 2},
     )
     ((expected, _),) = engine_losses(row, 1)
-    ((first, _),) = getattr(baseline_keras, rival)(row, samples(row), 1, 2).losses
+    ((first, _),) = getattr(keras_fit, rival)(row, samples(row), 1, 2).losses
     assert first == pytest.approx(expected, rel=1e-5)
     ranges = {"rotation": 15.0, "width_shift": 0.1, "height_shift": 0.1, "horizontal_flip": True}
     moved = type(row).model_validate(row.model_dump() | {"augmentation": ranges})
-    ((first, second),) = getattr(baseline_keras, rival)(moved, samples(row), 1, 2).losses
+    ((first, second),) = getattr(keras_fit, rival)(moved, samples(row), 1, 2).losses
     assert first != second
     assert first == pytest.approx(expected, rel=0.5) and first != pytest.approx(expected, rel=1e-5)
 
 
 def test_the_sameness_check_sees_another_optimizer(tensorflow, make_row, monkeypatch):
-    from stages.core import baseline_keras
+    from stages.core.measure import keras_fit
 
     row = make_row()
-    assert baseline_keras.difference(row, samples(row), "cpu") < speed.SAME
+    assert keras_fit.difference(row, samples(row), "cpu") < speed.SAME
     other = make_row(optimizer=OPTIMIZERS["adam"] | {"learning_rate": 0.0013})
-    right = baseline_keras.optimizer
-    monkeypatch.setattr(baseline_keras, "optimizer", lambda row: right(other))
-    assert baseline_keras.difference(row, samples(row), "cpu") > speed.SAME
+    right = keras_fit.optimizer
+    monkeypatch.setattr(keras_fit, "optimizer", lambda row: right(other))
+    assert keras_fit.difference(row, samples(row), "cpu") > speed.SAME
 
 
 if find_spec("jax"):  # an extra of its own, for this comparison alone
@@ -327,18 +328,20 @@ if find_spec("jax"):  # an extra of its own, for this comparison alone
         """The JAX program from Keras' initial weights in the engine's batch order."""
         import jax
 
-        from stages.core import baseline_jax, models, training
+        from stages.core.measure import jax_fit
+        from stages.core.training import engine as training
+        from stages.core.training import models
 
         states = []
         for seed in range(seeds):
             weights = iter([np.asarray(v) for v in models.build(row, seed).trainable_variables])
             params = list(zip(weights, weights, strict=True))
-            states.append(baseline_jax.state_of(row, params, jax.random.key(seed)))
+            states.append(jax_fit.state_of(row, params, jax.random.key(seed)))
         state = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *states)
-        data = {name: baseline_jax._on_device(row, *split) for name, split in samples(row).items()}
+        data = {name: jax_fit._on_device(row, *split) for name, split in samples(row).items()}
         epochs = range(row.training.epochs)
         order = np.array([[training.batch_order(seed, epoch, N) for epoch in epochs] for seed in range(seeds)])
-        return baseline_jax.program(row)(state, data["train"], data["test"], order)[1]
+        return jax_fit.program(row)(state, data["train"], data["test"], order)[1]
 
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_jax_trains_what_the_engine_trains(tensorflow, make_row, optimizer):
@@ -353,10 +356,10 @@ if find_spec("jax"):  # an extra of its own, for this comparison alone
         np.testing.assert_allclose(jax_losses(row, 2), engine_losses(row, 2), rtol=1e-4)
 
     def test_jax_learns_with_dropout(make_row):
-        from stages.core import baseline_jax
+        from stages.core.measure import jax_fit
 
         layers = [*LAYERS[:2], {"type": "dropout", "rate": 0.3}, LAYERS[2]]
-        trained = baseline_jax.train(make_row(layers=layers), samples(make_row()), 2, 20)
+        trained = jax_fit.train(make_row(layers=layers), samples(make_row()), 2, 20)
         assert np.array(trained.losses).shape == (2, 20)
         assert all(losses[-1] < losses[0] for losses in trained.losses)
         assert trained.epoch_seconds > 0

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from stages.core import statistics
+from stages.core.results import statistics
 
 NAN, INF = math.nan, math.inf
 

@@ -12,11 +12,11 @@ import pytest
 from scipy import stats
 from test_records import a_config, a_study, a_summary
 
-from stages.core import diagnosis, ranks, statistics, tables
-from stages.core.checked_csv import to_csv
-from stages.core.errors import UserError
-from stages.core.files import first_difference
-from stages.core.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
+from stages.core.base.errors import UserError
+from stages.core.base.files import first_difference
+from stages.core.results import diagnosis, ranks, statistics, tables
+from stages.core.results.checked_csv import to_csv
+from stages.core.results.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
 SPREAD = np.array([-0.002, 0.0, 0.002])

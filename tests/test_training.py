@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from stages import train as stage
-from stages.core import progress, records, runtime
-from stages.core.errors import UserError
+from stages.core.base.errors import UserError
+from stages.core.records import records
+from stages.core.training import progress, runtime
 
 LAYERS = [
     {"type": "dense", "units": 9, "activation": "relu", "regularized": True},
@@ -62,7 +63,7 @@ def row(make_row):
 
 @pytest.fixture(scope="module")
 def engine(tensorflow, row):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     return training.Engine(row, samples(), "cpu")
 
@@ -74,7 +75,7 @@ def trained(engine):
 
 
 def followed(engine, threads=1, **arguments):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     states = {}
 
@@ -89,7 +90,7 @@ def followed(engine, threads=1, **arguments):
 
 
 def test_the_same_row_gives_the_same_bytes(engine, row, trained):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     assert followed(training.Engine(row, samples(), "cpu")) == trained
 
@@ -105,14 +106,15 @@ def test_seeds_differ(trained):
 
 
 def test_fewer_seeds_are_the_first_ones(engine, trained):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     assert records.to_text(list(training.train(engine, 2, 1))) == records.to_text(json.loads(trained[0])[:2])
 
 
 def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
     """Each chunk goes on from what the file of the one before gives back: resuming after any of them is the same."""
-    from stages.core import checkpoints, training
+    from stages.core.training import checkpoints
+    from stages.core.training import engine as training
 
     states, last = {}, {}
     like = engine.start(5)
@@ -132,7 +134,7 @@ def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
 
 @pytest.mark.parametrize("epochs", [[1, 0, 61], [10, 30, 12]])
 def test_seeds_resumed_at_different_epochs(engine, trained, epochs):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     resumed = {}
     for seed, epoch in enumerate(epochs):
@@ -146,7 +148,7 @@ def test_seeds_resumed_at_different_epochs(engine, trained, epochs):
 
 def test_shorter_chunks_are_the_same_training(engine, row, trained, monkeypatch):
     """Another program, which may add in another order, of the same epochs."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     monkeypatch.setattr(training, "CHUNK_SAMPLES", 40)
     single = training.Engine(row, samples(), "cpu")
@@ -209,7 +211,8 @@ def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "a byte", "other"])
 def test_a_damaged_checkpoint_starts_its_seed_anew_and_says_so(engine, train_stage, trained, tmp_path, capsys, damage):
-    from stages.core import checkpoints, training
+    from stages.core.training import checkpoints
+    from stages.core.training import engine as training
 
     done = training.Progress(1, engine.start(1))
     engine.advance([done])
@@ -223,7 +226,8 @@ def test_a_damaged_checkpoint_starts_its_seed_anew_and_says_so(engine, train_sta
 
 
 def test_any_damage_of_a_checkpoint_is_harmless_or_seen(engine):
-    from stages.core import checkpoints, training
+    from stages.core.training import checkpoints
+    from stages.core.training import engine as training
 
     done = training.Progress(1, engine.start(1))
     engine.advance([done])
@@ -256,7 +260,7 @@ def test_a_seed_that_cannot_be_saved_ends_the_others_and_names_the_file(train_st
 
 def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, monkeypatch):
     """As on a GPU, where one program carries all seeds: they can only go on from the same epoch."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     state = engine.start(0)
     lanes = SimpleNamespace(row=engine.row, lanes=SEEDS, start=lambda seed: state)
@@ -291,7 +295,7 @@ def test_a_row_that_is_not_there(tmp_path, monkeypatch, arguments):
 
 
 def test_a_row_under_another_name(tmp_path, monkeypatch, row):
-    from stages.core.config import to_yaml
+    from stages.core.config.composition import to_yaml
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "build/rows/test").mkdir(parents=True)
@@ -318,7 +322,7 @@ def test_workers(seeds, cores, expected):
 
 
 def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, row):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     engine = training.Engine(row, samples(n=40, n_test=40), "cpu")
     programs = engine._run, engine._evaluate, engine._probe
@@ -334,7 +338,7 @@ def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
     """Keras' layers hold one call's activity penalties at a time: traced side by side, programs got each other's."""
     import keras
 
-    from stages.core import training
+    from stages.core.training import engine as training
 
     engine, traced, inside, call = training.Engine(row, samples(), "cpu"), [], threading.Lock(), keras.layers.Dense.call
 
@@ -355,7 +359,7 @@ def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
 
 def test_rows_that_differ_in_coefficients_alone_have_the_same_programs(tensorflow, make_row):
     """Then XLA need not compile them again; another kind of penalty is another program."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     def program(rate, kernel, activity):
         zero = {"l1": 0.0, "l2": 0.0}
@@ -378,7 +382,7 @@ def test_rows_that_differ_in_coefficients_alone_have_the_same_programs(tensorflo
 
 
 def test_rows_that_differ_in_regularization_start_from_the_same_weights(tensorflow, make_row, row):
-    from stages.core import models
+    from stages.core.training import models
 
     plain = make_row(layers=[layer for layer in LAYERS if layer["type"] != "dropout"])
     for seed in (0, 1):
@@ -391,7 +395,7 @@ def test_rows_that_differ_in_regularization_start_from_the_same_weights(tensorfl
 
 
 def test_rows_that_differ_in_regularization_get_the_same_batches(tensorflow, make_row, monkeypatch):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     asked = []
     order = training.batch_order
@@ -409,7 +413,7 @@ def test_rows_that_differ_in_regularization_get_the_same_batches(tensorflow, mak
 
 
 def test_batch_order(tensorflow):
-    from stages.core import training
+    from stages.core.training import engine as training
 
     orders = [training.batch_order(seed, epoch, 1000) for seed in range(3) for epoch in range(3)]
     for order in orders:
@@ -423,7 +427,7 @@ def test_batch_order(tensorflow):
 
 
 def test_recorded_epochs(tensorflow):
-    from stages.core.training import recorded_epochs
+    from stages.core.training.engine import recorded_epochs
 
     assert recorded_epochs(1) == [1]
     assert recorded_epochs(60) == list(range(1, 61))
@@ -455,7 +459,8 @@ def test_record_is_whole(trained, row):
 
 def test_figures_are_keras_figures(engine, row):
     """Loss with penalties, and accuracy, of all splits: Keras' `evaluate` with the same weights in one batch."""
-    from stages.core import models, training
+    from stages.core.training import engine as training
+    from stages.core.training import models
 
     done = training.Progress(0, engine.start(0))
     while done.epoch < 12:
@@ -480,7 +485,7 @@ def test_figures_are_keras_figures(engine, row):
 
 def test_a_nan_is_a_result(tensorflow, make_row):
     """Linear layers with a learning rate that overflows: the row goes on to its last epoch and its record is JSON."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     linear = [{"type": "dense", "units": units, "activation": "linear"} for units in (5, 4)]
     sgd = {"name": "sgd", "learning_rate": 3.0, "momentum": 0.0}
@@ -505,7 +510,7 @@ def test_a_nan_is_a_result(tensorflow, make_row):
 
 def test_saturated_shares_of_known_weights(tensorflow, make_row):
     """Biases put units where they are wanted; samples in two batches, of which one revives a relu unit."""
-    from stages.core import training
+    from stages.core.training import engine as training
 
     layers = [{"type": "dense", "units": 4, "activation": name} for name in ("sigmoid", "tanh", "relu", "softmax")]
     n = training.EVALUATION_BATCH + 10

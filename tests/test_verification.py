@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_records import a_config, a_record
 
-from stages.core import records, reliability, soak, verification
+from stages.core.measure import reliability, soak, verification
+from stages.core.records import records
 
 ACCURACY = np.array([0.94, 0.95, 0.96, 0.95, 0.94])
 

@@ -14,11 +14,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from stages.core import clusters, config, records, workspace
-from stages.core.board import shown
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
-from stages.core.schema import read_resolved, read_yaml, validate
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.config import composition
+from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.records import records
+from stages.core.running import clusters, dvc
+from stages.core.running.board import shown
 
 CONF, ROWS, RESULTS = Path("conf"), Path("build/rows"), Path("results")
 
@@ -31,26 +33,26 @@ def main() -> None:
     if find_spec("distributed") is None:
         raise UserError(f"Dask is not installed, which this command needs: {clusters.INSTALL}")
     name = arguments.cluster.removeprefix(f"{CONF}/cluster/").removesuffix(".yaml")
-    values = config.compose_cluster(CONF, name, arguments.overrides)
+    values = composition.compose_cluster(CONF, name, arguments.overrides)
     cluster = validate(clusters.Cluster, values, f"{CONF}/cluster/{name}.yaml")
-    stages = workspace.stale_rows()
+    stages = dvc.stale_rows()
     stopped, failed = train(stages, cluster) if stages else (False, {})
     for key, log in failed.items():
-        write_atomically(workspace.log_of(key), log)
-    workspace.conclude(len(stages), {key: workspace.last_lines(log) for key, log in failed.items()}, stopped)
+        write_atomically(dvc.log_of(key), log)
+    dvc.conclude(len(stages), {key: dvc.last_lines(log) for key, log in failed.items()}, stopped)
 
 
 def train(stages: dict[str, str], cluster: clusters.Cluster) -> tuple[bool, dict[str, str]]:
     """Train the rows on the cluster; gives whether the user stopped it, and the logs of the rows that failed."""
-    from stages.core import fanout
+    from stages.core.running import driver
 
-    code, accept = fanout.snapshot(), partial(take, stages)
+    code, accept = driver.snapshot(), partial(take, stages)
     configurations = {key: (ROWS / f"{key}.yaml").read_bytes() for key in stages}
     gpu = read_yaml(Path("params.yaml"))["device"] == "gpu"
-    with clusters.connected(cluster) as client, workspace.interruptible() as interrupted, shown(stages) as board:
-        fleet = fanout.Fleet(client, code)
+    with clusters.connected(cluster) as client, dvc.interruptible() as interrupted, shown(stages) as board:
+        fleet = driver.Fleet(client, code)
         try:
-            failed = fanout.fan_out(fleet, board, configurations, gpu, cluster.retries, accept, interrupted)
+            failed = driver.fan_out(fleet, board, configurations, gpu, cluster.retries, accept, interrupted)
         finally:
             fleet.close()
         return interrupted(), failed
@@ -67,7 +69,7 @@ def take(stages: Mapping[str, str], contents: Mapping[str, bytes]) -> dict[str, 
         else:
             write_atomically(RESULTS / "runs" / f"{key}.json", content)
     if good := [stages[key] for key in contents if key not in refused]:
-        workspace.commit(good)
+        dvc.commit(good)
     return refused
 
 

@@ -2,11 +2,11 @@
 
     python -m stages.commands.mend
 
-What it finds cut off, and what becomes of it: stages/core/lockfile.py.
+What it finds cut off, and what becomes of it: stages/core/running/lockfile.py.
 """
 
-from stages.core import lockfile
-from stages.core.errors import run
+from stages.core.base.errors import run
+from stages.core.running import lockfile
 
 
 def main() -> None:

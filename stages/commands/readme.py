@@ -5,9 +5,9 @@ python -m stages.commands.readme
 
 from pathlib import Path
 
-from stages.core import overview
-from stages.core.errors import UserError, run
-from stages.core.files import write_atomically
+from stages.core.base.errors import UserError, run
+from stages.core.base.files import write_atomically
+from stages.core.results import overview
 
 README, OVERVIEW = Path("README.md"), Path("results/overview.md")
 

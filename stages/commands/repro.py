@@ -19,10 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stages.core import cores, workspace
-from stages.core.board import Board, State, shown
-from stages.core.errors import UserError, run
-from stages.core.schema import read_yaml
+from stages.core.base.errors import UserError, run
+from stages.core.config.schema import read_yaml
+from stages.core.running import cores, dvc
+from stages.core.running.board import Board, State, shown
 
 TICK = 0.1  # seconds
 GRACE = 10  # seconds that a row has to end after Ctrl-C
@@ -35,15 +35,15 @@ def main() -> None:
     if jobs < 1:
         raise UserError(f"--jobs {jobs}: must be 1 or more")
     if jobs == 1:
-        sys.exit(workspace.repro())
-    stages = workspace.stale_rows()
+        sys.exit(dvc.repro())
+    stages = dvc.stale_rows()
     gpus = [] if read_yaml(Path("params.yaml"))["device"] == "cpu" else cores.gpus(os.environ)
-    with workspace.interruptible() as interrupted, shown(stages) as board:
+    with dvc.interruptible() as interrupted, shown(stages) as board:
         side_by_side(board, stages, jobs, cores.available(os.environ), gpus, interrupted)
         stopped = interrupted()
     failed = {key: board.rows[key].note for key in board.keys(State.FAILED)}
-    logs = {key: workspace.last_lines(workspace.log_of(key).read_text(errors="replace")) for key in failed}
-    workspace.conclude(len(stages), logs, stopped)
+    logs = {key: dvc.last_lines(dvc.log_of(key).read_text(errors="replace")) for key in failed}
+    dvc.conclude(len(stages), logs, stopped)
 
 
 def side_by_side(
@@ -81,13 +81,13 @@ def side_by_side(
 
 def start(row: str, stage: str, share: dict[str, str]) -> subprocess.Popen:
     """Begin to train a row, in a process group of its own so that all of it can be stopped."""
-    log = workspace.log_of(row)
+    log = dvc.log_of(row)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [*workspace.DVC, "--wait-for-lock", "repro", "--single-item", stage]
+    command = [*dvc.DVC, "--wait-for-lock", "repro", "--single-item", stage]
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
-            env=workspace.environment(**share),
+            env=dvc.environment(**share),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -12,9 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.core import review, review_markdown
-from stages.core.errors import UserError, run
-from stages.core.schema import read_yaml
+from stages.core.base.errors import UserError, run
+from stages.core.config.schema import read_yaml
+from stages.core.review import compare as review
+from stages.core.review import markdown as review_markdown
 
 RUNS, STUDIES = Path("results/runs"), Path("conf/study")
 RECORD = re.compile(rf"{RUNS.as_posix()}/([^/.][^/]*/[^/.][^/]*)\.json")

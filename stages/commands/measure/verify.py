@@ -1,0 +1,98 @@
+"""Do the committed records say what the code gives? A few rows are trained again and compared with their records.
+
+    python -m stages.commands.measure.verify [STUDY/ROW ...] [--rows N] [--seed S] [--minutes M] [--exact]
+
+Without names, N rows (3) are drawn at random; no row is begun after M minutes (15). They train in a temporary folder,
+and results/ is only read. A record does not say on which processor it was made: numbers that are all the same are
+called identical, others must lie inside a tolerance that core/measure/verification.py explains, or with --exact must
+not be. Any other row makes the exit code 1.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from stages.core.base.errors import UserError, run
+from stages.core.config.schema import read_yaml, validate
+from stages.core.measure import verification
+from stages.core.records import records
+
+BUILD, RESULTS, DATA = Path("build/rows"), Path("results"), Path("data")
+ROWS, MINUTES = 3, 15.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("keys", nargs="*", metavar="STUDY/ROW", help="rows to train again; at random if none is named")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--seed", type=int, default=None, help="repeats a choice")
+    parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--exact", action="store_true", help="nothing but identical numbers will do")
+    arguments = parser.parse_args()
+    keys = arguments.keys or _drawn(arguments.rows, arguments.seed)
+    committed = {key: _committed(key) for key in keys}
+    verdicts, begun = [], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for key in keys:
+            if verdicts and time.monotonic() - begun > arguments.minutes * 60:
+                print(f"regbench: {arguments.minutes:g} minutes are over, {key} is left out", file=sys.stderr)
+                continue
+            print(f"{key}: training again", file=sys.stderr, flush=True)
+            verdicts.append(verification.compare(key, committed[key], _trained(key, Path(folder))))
+    print(verification.to_markdown(verdicts), end="")
+    different = [verdict.row for verdict in verdicts if not (verdict.identical if arguments.exact else verdict.inside)]
+    if different:
+        raise UserError(f"{len(different)} of {len(verdicts)} rows are not as committed: {', '.join(different)}")
+
+
+def _drawn(rows: int, seed: int | None) -> list[str]:
+    """Rows drawn at random from all that compose has resolved."""
+    keys = sorted(str(path.relative_to(BUILD).with_suffix("")) for path in BUILD.glob("*/*.yaml"))
+    if not keys:
+        raise UserError(f"{BUILD}: no rows; `dvc repro compose` writes them")
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    print(f"--seed {seed} draws these rows again", file=sys.stderr)
+    return random.Random(seed).sample(keys, min(max(rows, 1), len(keys)))
+
+
+def _committed(key: str) -> dict[str, Any]:
+    """The record of a row, refused if it is not of the row as it is configured now."""
+    row = BUILD / f"{key}.yaml"
+    if not row.is_file():
+        raise UserError(f"{row}: no such row; `dvc repro compose` writes the rows that conf/study/ declares")
+    config = read_yaml(row)
+    path = RESULTS / "runs" / f"{key}.json"
+    sheet_path = RESULTS / "datasets" / f"{config['dataset']['name']}.json"
+    sheet = validate(records.Sheet, records.load_json(sheet_path.read_bytes(), str(sheet_path)), str(sheet_path))
+    content = path.read_bytes()
+    records.check(records.parse(content, str(path)), config, sheet, str(path))
+    return records.load_json(content, str(path))
+
+
+def _trained(key: str, folder: Path) -> dict[str, Any]:
+    """The record of a row that the stage trains in `folder`."""
+    row, record = folder / BUILD / f"{key}.yaml", folder / RESULTS / "runs" / f"{key}.json"
+    row.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BUILD / f"{key}.yaml", row)
+    for shared in (Path("conf"), DATA):  # what was downloaded is used, and what must be downloaded is kept
+        shared.mkdir(exist_ok=True)
+        if not (folder / shared).exists():
+            (folder / shared).symlink_to(shared.resolve())
+    environment = os.environ | {"PYTHONPATH": str(Path().resolve())}
+    if mirror := os.environ.get("REGBENCH_MIRROR"):
+        environment["REGBENCH_MIRROR"] = str(Path(mirror).resolve())
+    done = subprocess.run([sys.executable, "-m", "stages.train", key], cwd=folder, env=environment, check=False)
+    if done.returncode:
+        raise UserError(f"{key}: the training failed, see above")
+    return records.load_json(record.read_bytes(), str(record))
+
+
+if __name__ == "__main__":
+    run(main)

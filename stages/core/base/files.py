@@ -1,0 +1,94 @@
+"""Files that are either whole or absent, and files that must say what their sources say."""
+
+import fcntl
+import glob
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from stages.core.base.errors import UserError
+
+
+def write_atomically(path: Path | str, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8) to `path`, creating its folder; on any failure the previous file stays.
+
+    The temporary file lies in the same folder, so that the final rename is atomic; it is flushed to the disk first,
+    so that a power cut cannot leave an empty file under the final name. What a writer of `path` left behind when it was
+    killed is removed; Git and DVC ignore such files (`*.tmp`).
+
+    Raises:
+        OSError: the file system refused (disk full, no permission); it names `path`.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        _write(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def keep(path: Path, copy: Path) -> None:
+    """Give the file `path` the second name `copy` (a hard link, which takes no space), for `put_back`."""
+    with suppress(OSError):  # a file system without hard links keeps nothing
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.unlink(missing_ok=True)
+        os.link(path, copy)
+
+
+def put_back(path: Path, copy: Path) -> None:
+    """If `path` is gone, make it again what it was when it was kept as `copy`."""
+    if copy.is_file() and not path.exists():
+        keep(copy, path)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):  # where locks are not supported, nothing is ever taken for a leftover
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp makes files private
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def check_text(path: Path, text: str, source: str, command: str) -> None:
+    """Refuse a file that is not `text`.
+
+    Args:
+        source: what gives the text, e.g. "the records".
+        command: what writes it.
+
+    Raises:
+        UserError: it is missing, or it says which line is another.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; run `{command}`")
+    line = first_difference(path.read_text(encoding="utf-8"), text)
+    if line is not None:
+        raise UserError(f"{path}: line {line} is not what {source} give; run `{command}`")
+
+
+def first_difference(ours: str, theirs: str) -> int | None:
+    """Number of the first line, from 1, in which two texts differ; None if they are the same."""
+    if ours == theirs:
+        return None
+    pairs = zip(ours.split("\n"), theirs.split("\n"), strict=False)
+    same = next((index for index, (a, b) in enumerate(pairs) if a != b), min(ours.count("\n"), theirs.count("\n")) + 1)
+    return same + 1
+
+
+def _remove_leftovers(path: Path) -> None:
+    """A living writer holds a lock on its temporary file, a dead one does not."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()

@@ -1,0 +1,269 @@
+"""Composition: Hydra makes a resolved row of every row of a study, and a mistake stops the run before anything trains.
+
+A *study* is one YAML file in conf/study/: Hydra defaults, what the document says, and its rows. A *row* is a label, the
+reported figure and a list of Hydra overrides. Composing a row gives its resolved configuration, `Row`: plain data,
+every value explicit, and only what can change the numbers. What is merely shown (labels, titles, reported figures)
+stays with the study, `Study`, so that a new title never trains anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Params, Regularizers, ReportedRow, Row, Study, one_line, read_yaml, validate
+
+HEAD = "_without_rows"  # the study that is being composed
+ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
+PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
+OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
+    rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
+)
+CLUSTER_OVERRIDE = re.compile(r"\w+(\.\w+)*=.*")
+
+
+def load_params(path: Path) -> dict[str, Any]:
+    """Read params.yaml: {"device": str, "studies": {study: {"dataset": str, "seeds": int}}}."""
+    return validate(Params, read_yaml(path), str(path)).model_dump()
+
+
+def check_files(conf: Path) -> None:
+    """Refuse a file below `conf` that is not plain data: Hydra resolves some references before `compose` sees them."""
+    for file in sorted(conf.rglob("*.yaml")):
+        _refuse_code(read_yaml(file), str(file))
+
+
+def check_pipeline(path: Path, studies: Iterable[str]) -> None:
+    """Refuse a study whose rows the pipeline (dvc.yaml at `path`) does not know: nothing would ever train them."""
+    listed = read_yaml(path).get("vars")
+    for study in studies:
+        if f"conf/study/{study}.yaml:rows" not in (listed or []):
+            raise UserError(
+                f"{path}: vars: conf/study/{study}.yaml:rows is missing, though params.yaml selects the study"
+            )
+
+
+def compose(
+    conf: Path, study: str, params: dict[str, Any], fingerprint: Callable[[dict[str, Any]], str]
+) -> tuple[Study, dict[str, Row]]:
+    """Compose and check every row of a study.
+
+    Args:
+        conf: the folder with Hydra's groups, which `check_files` found to be data.
+        study: name of a file in conf/study/.
+        params: what `load_params` gave.
+        fingerprint: function from the row's composed mapping to the digest of the code that trains it.
+
+    Returns:
+        The study and its rows by name, in the file's order.
+
+    Raises:
+        UserError: one line that names file, row and key.
+    """
+    path = conf / "study" / f"{study}.yaml"
+    _known("params.yaml: studies", study, conf / "study")
+    _known(f"params.yaml: studies.{study}.dataset", params["studies"][study]["dataset"], conf / "dataset")
+    text = read_yaml(path)
+    _refuse_unknown_keys(text, str(path), {"defaults"})
+    text["rows"] = _row_names(path, study, text.get("rows"))
+    declared = validate(Study, {key: value for key, value in text.items() if key in Study.model_fields}, str(path))
+    if declared.baseline not in declared.rows:
+        raise UserError(f"{path}: baseline: no row is called {one_line(declared.baseline)}")
+    for name, row in declared.rows.items():
+        if row.reported_log is not None and row.reported_log not in declared.reported_logs:
+            raise UserError(f"{path}: row {name}: reported_log: no log is called {one_line(row.reported_log)}")
+    rows = {}
+    with _hydra(conf):
+        # Hydra reads its primary configuration anew for every row; without the other rows that stays as short as it is.
+        head = {key: value for key, value in text.items() if key != "rows"}
+        ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
+        for name, row in declared.rows.items():
+            where = f"{path}: row {name}"
+            rows[name] = _compose_row(where, study, name, row, params, fingerprint)
+            _check_splits(where, declared.metric, rows[name])
+    return declared, rows
+
+
+def compose_cluster(conf: Path, name: str, overrides: list[str]) -> dict[str, Any]:
+    """What conf/cluster/<name>.yaml says, with some of its values changed by Hydra overrides (key=value).
+
+    Raises:
+        UserError: there is no such file, or it is not plain data.
+    """
+    where = f"{conf}/cluster/{name}.yaml"
+    _known(f"{conf}/cluster", name, conf / "cluster")
+    check_files(conf / "cluster")
+    for override in overrides:
+        if not CLUSTER_OVERRIDE.fullmatch(override):
+            raise UserError(f"{where}: {one_line(override)}: write it as key=value, say workers=4")
+    with _hydra(conf):  # ++: a setting need not be in the file
+        more = [f"++{override}" if override.startswith("settings.") else override for override in overrides]
+        declared, values = _hydra_compose(where, f"cluster/{name}", more)
+    _refuse_code(declared, where)
+    return values
+
+
+def dataset_title(conf: Path, name: str) -> str:
+    """The title that conf/dataset/<name>.yaml gives the data set."""
+    path = conf / "dataset" / f"{name}.yaml"
+    title = read_yaml(path).get("title")
+    if not isinstance(title, str):
+        raise UserError(f"{path}: title: needs a text")
+    return title
+
+
+def to_yaml(data: dict[str, Any]) -> str:
+    """YAML with a stable layout: order kept, Unicode readable, no aliases."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _known(where: str, name: str, folder: Path) -> None:
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:
+        raise UserError(f"{where}: {one_line(name)}: there is no such file; {folder} has {', '.join(known)}")
+
+
+def _row_names(path: Path, study: str, rows: Any) -> dict[str, Any]:
+    if not isinstance(rows, dict) or not rows:
+        raise UserError(f"{path}: rows: a study needs at least one row")
+    names = {}
+    for key, row in rows.items():
+        prefix, _, name = str(key).partition("/")
+        if prefix != study or not ROW_NAME.fullmatch(name):
+            raise UserError(
+                f"{path}: row {one_line(key)}: write it as {study}/<name>, the name in small letters, digits, _ and -"
+            )
+        names[name] = row
+    return names
+
+
+def _compose_row(
+    where: str,
+    study: str,
+    name: str,
+    row: ReportedRow,
+    params: dict[str, Any],
+    fingerprint: Callable[[dict[str, Any]], str],
+) -> Row:
+    entry = params["studies"][study]
+    for override in row.overrides:
+        if not OVERRIDE.fullmatch(override):
+            raise UserError(f"{where}: overrides: {one_line(override)}: must set a value of {', '.join(PARTS)}")
+    declared, values = _hydra_compose(where, f"study/{HEAD}", [f"dataset={entry['dataset']}", *row.overrides])
+    _refuse_code(declared, where)
+    _refuse_unknown_keys(values, where)
+    parts = {key: values[key] for key in PARTS if key in values}
+    model = _mapping(parts.pop("model", None), where, "model")
+    _refuse_unused_settings(declared["model"], where)
+    dataset = _mapping(parts.pop("dataset"), where, "dataset")
+    if dataset.get("name") != entry["dataset"]:
+        raise UserError(f"{where}: dataset.name: must be {entry['dataset']}, as the file and params.yaml have it")
+    data = {
+        "study": study,
+        "row": name,
+        "seeds": entry["seeds"],
+        "device": params["device"],
+        "dataset": _training_part_of_dataset(dataset),
+        "layers": model.get("layers"),
+        "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
+        **parts,
+    }
+    return validate(Row, {**data, "fingerprint": fingerprint(data)}, where)
+
+
+def _hydra_compose(where: str, name: str, overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The composed configuration as it is written, and with its references replaced by values."""
+    try:
+        composed = hydra.compose(name, overrides=overrides)
+        written = OmegaConf.to_container(composed, resolve=False)
+        return written, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
+        raise UserError(f"{where}: {one_line(error)}") from None
+
+
+def _training_part_of_dataset(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Without what does not change a number: titles, addresses, sizes (the digest decides)."""
+    kept = {key: value for key, value in dataset.items() if key != "title"}
+    if isinstance(dataset.get("files"), list):
+        kept["files"] = [_without(file, {"bytes", "urls"}) for file in dataset["files"]]
+    return kept
+
+
+def _without(value: Any, keys: set[str]) -> Any:
+    return {key: child for key, child in value.items() if key not in keys} if isinstance(value, dict) else value
+
+
+def _mapping(value: Any, where: str, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: {key}: needs a mapping of keys to values")
+    return value
+
+
+def _check_splits(where: str, metric: str, row: Row) -> None:
+    """The study's metric and the monitored split must be among what training measures."""
+    split, _, quantity = metric.partition(".")
+    if quantity != row.metric:
+        raise UserError(f"{where}: metric: {metric}, but {row.dataset.name} is measured by {row.metric}")
+    missing = {"validation"} if row.split.validation == "none" else set()
+    missing |= {"test"} if row.dataset.format == "table" else set()
+    for key, name in (("metric", split), ("split.monitor", row.split.monitor)):
+        if name in missing:
+            raise UserError(f"{where}: {key}: there are no {name} samples")
+
+
+def _refuse_code(values: dict[str, Any], where: str) -> None:
+    """Configuration is data: nothing that Hydra or OmegaConf could be asked to call or to read from outside."""
+    for key, value in _leaves(values):
+        if any(part.startswith("_") and part.endswith("_") for part in key.split(".")):
+            raise UserError(f"{where}: {one_line(key)}: keys like _target_ are not allowed, configuration is data")
+        if isinstance(value, str) and "${" in REFERENCE.sub("", value):
+            text = one_line(f"{key}: resolvers like {value} are not allowed, configuration is data")
+            raise UserError(f"{where}: {text}")
+
+
+def _refuse_unknown_keys(values: dict[str, Any], where: str, more: Iterable[str] = ()) -> None:
+    for key in values:
+        if key not in {*Study.model_fields, *PARTS, *more}:
+            raise UserError(f"{where}: {one_line(key)}: unknown key")
+
+
+def _refuse_unused_settings(model: dict[str, Any], where: str) -> None:
+    """A setting of a model that none of its layers refers to is a mistake."""
+    used = {value for _, value in _leaves(model.get("layers")) if isinstance(value, str)}
+    for key in model:
+        if key != "layers" and f"${{model.{key}}}" not in used:
+            raise UserError(f"{where}: model.{one_line(key)}: no layer refers to it")
+
+
+def _leaves(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    else:
+        return [(key, value)]
+    return [leaf for name, child in children for leaf in _leaves(child, f"{key}.{name}" if key else str(name))]
+
+
+class _hydra:
+    """Hydra's compose API over a folder of configs, cleaned up afterwards."""
+
+    def __init__(self, conf: Path):
+        self.conf = conf
+
+    def __enter__(self):
+        GlobalHydra.instance().clear()
+        hydra.initialize_config_dir(str(self.conf.resolve()), version_base="1.3")
+
+    def __exit__(self, *_):
+        GlobalHydra.instance().clear()

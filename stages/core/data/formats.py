@@ -1,0 +1,257 @@
+"""Data sets: from the bytes of their files to arrays.
+
+Shapes: images (n, height, width) or (n, height, width, 3), tables (n, features), targets (n,).
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from stages.core.base.errors import UserError
+from stages.core.config.schema import Dataset
+from stages.core.data.archives import members
+
+MAX_MEMBERS = 2_000_000
+MAX_BYTES = 4 << 30
+CIFAR_RECORD = 1 + 3 * 32 * 32  # label, then the red, green and blue planes
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A data set in memory.
+
+    Inputs are uint8 (images) or float32 (tables), not yet scaled; targets int64 class numbers or float32 values.
+    `test_x` and `test_y` are None where the source has no test split.
+    """
+
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray | None = None
+    test_y: np.ndarray | None = None
+
+
+def read(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    """The arrays of a data set.
+
+    Args:
+        dataset: what it is; for the format idx, `members` says which file is train_x, train_y, test_x and test_y.
+        contents: the bytes of its files, by file name.
+
+    Raises:
+        UserError: the bytes are not what the format, the shape of a sample or the number of classes says.
+    """
+    arrays = READERS[dataset.format](dataset, contents)
+    for x in (arrays.train_x, arrays.test_x):
+        if x is not None and (x.shape[1:] != tuple(dataset.shape) or not len(x)):
+            raise UserError(f"{dataset.name}: {len(x)} samples of shape {x.shape[1:]}, not {tuple(dataset.shape)}")
+    return arrays
+
+
+def describe(arrays: Arrays) -> dict[str, dict]:
+    """Shape, dtype and SHA-256 of the bytes of every array that exists, by name."""
+    return {
+        name: {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _sha256(array)}
+        for name, array in _existing(arrays)
+    }
+
+
+def digest(arrays: Arrays) -> str:
+    """SHA-256 (hex) over names, dtypes, shapes and bytes of all arrays: over the JSON text of `describe`."""
+    return hashlib.sha256(json.dumps(describe(arrays), sort_keys=True).encode()).hexdigest()
+
+
+def to_bytes(arrays: Arrays) -> bytes:
+    """The arrays as an uncompressed .npz (no pickle), followed by its SHA-256 (32 bytes, which zip readers ignore)."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(_existing(arrays)))
+    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> Arrays:
+    """The inverse of `to_bytes`.
+
+    Raises:
+        ValueError: `data` is damaged, incomplete or something else; nothing of it may be used.
+    """
+    if hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
+        raise ValueError("not a data set stored by to_bytes, or damaged")
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        return Arrays(**stored)
+
+
+def _existing(arrays: Arrays) -> Iterable[tuple[str, np.ndarray]]:
+    pairs = ((field.name, getattr(arrays, field.name)) for field in fields(arrays))
+    return [(name, array) for name, array in pairs if array is not None]
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _targets(name: str, values: np.ndarray, classes: int | None) -> np.ndarray:
+    """Targets (n,): float32 for regression, else int64 after checking that each is one of 0 .. classes - 1."""
+    if classes is None:
+        return values.astype(np.float32)
+    labels = values.astype(np.int64)
+    if len(labels) and not ((labels == values).all() and labels.min() >= 0 and labels.max() < classes):
+        raise UserError(f"{name}: class numbers must be 0 to {classes - 1}")
+    return labels
+
+
+def _same_length(x_name: str, x: np.ndarray, y_name: str, y: np.ndarray) -> None:
+    if len(x) != len(y):
+        raise UserError(f"{x_name} has {len(x)} samples, {y_name} has {len(y)}")
+
+
+def _only(dataset: Dataset, contents: Mapping[str, bytes]) -> tuple[str, bytes]:
+    if len(contents) != 1:
+        raise UserError(f"data set {dataset.name}: the format {dataset.format} wants one file, not {len(contents)}")
+    return next(iter(contents.items()))
+
+
+def _idx(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    names = dataset.members or {}
+    if set(names) not in ({"train_x", "train_y"}, {"train_x", "train_y", "test_x", "test_y"}):
+        raise UserError(f"data set {dataset.name}: members must be train_x and train_y, or these and test_x and test_y")
+    for member in names.values():
+        if member not in contents:
+            raise UserError(f"data set {dataset.name}: members: {member} is none of the files")
+
+    def part(split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        x_name, y_name = names[f"{split_name}_x"], names[f"{split_name}_y"]
+        x = _idx_array(x_name, contents[x_name], dimensions=3)
+        y = _targets(y_name, _idx_array(y_name, contents[y_name], dimensions=1), dataset.classes)
+        _same_length(x_name, x, y_name, y)
+        return x, y
+
+    return Arrays(*part("train"), *part("test")) if "test_x" in names else Arrays(*part("train"))
+
+
+def _idx_array(name: str, content: bytes, dimensions: int) -> np.ndarray:
+    """A gzipped IDX file of bytes: 0, 0, 8 (= uint8), number of dimensions, each as big-endian uint32, then the data.
+
+    The format is described at yann.lecun.com/exdb/mnist.
+    """
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            header = file.read(4 + 4 * dimensions)
+            if header[:4] != bytes([0, 0, 8, dimensions]) or len(header) != 4 + 4 * dimensions:
+                raise UserError(f"{name}: not an IDX file of bytes with {dimensions} dimension(s)")
+            shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+            size = math.prod(shape)
+            if size > MAX_BYTES:
+                raise UserError(f"{name}: states {size} bytes of data, more than allowed")
+            data = file.read(size + 1)  # one more: reaches the end, where gzip checks its own sum
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{name}: damaged gzip file ({error})") from error
+    if len(data) != size:
+        raise UserError(f"{name}: {len(data)}{'+' if len(data) > size else ''} bytes of data instead of {size}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _cifar_binary(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    """CIFAR-10's binary version: data_batch_*.bin and test_batch.bin (www.cs.toronto.edu/~kriz/cifar.html)."""
+    name, content = _only(dataset, contents)
+    files = {path.rpartition("/")[2]: data for path, data in members(name, content, MAX_MEMBERS, MAX_BYTES)}
+    train = sorted(file for file in files if file.startswith("data_batch_") and file.endswith(".bin"))
+    if not train or "test_batch.bin" not in files:
+        raise UserError(f"{name}: no data_batch_*.bin or no test_batch.bin in it")
+    train_x, train_y = _cifar_records(name, b"".join(files[file] for file in train), dataset.classes)
+    return Arrays(train_x, train_y, *_cifar_records(name, files["test_batch.bin"], dataset.classes))
+
+
+def _cifar_records(name: str, data: bytes, classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    if not data or len(data) % CIFAR_RECORD:
+        raise UserError(f"{name}: {len(data)} bytes are not a whole number of records of {CIFAR_RECORD} bytes")
+    records = np.frombuffer(data, np.uint8).reshape(-1, CIFAR_RECORD)
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), _targets(name, records[:, 0], classes)
+
+
+def _image_folder(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    """train|test/<class>/<file>.jpg or .png in one archive, as RGB, in the order of the paths; classes by sorted name.
+
+    The archive's own order does not count, so packing the same folder again gives the same arrays.
+    """
+    name, content = _only(dataset, contents)
+    files: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
+    for path, data in members(name, content, MAX_MEMBERS, MAX_BYTES):
+        part, *rest = path.split("/")
+        if part not in files or len(rest) != 2:
+            raise UserError(f"{name}: {path} is not train|test/<class>/<image>")
+        files[part][path] = data
+    if not files["train"]:
+        raise UserError(f"{name}: no train/<class>/<image> in it")
+    classes = sorted({path.split("/")[1] for path in files["train"]})
+    if len(classes) != dataset.classes:
+        raise UserError(f"{name}: {len(classes)} class folders, the configuration says {dataset.classes}")
+    shape = tuple(dataset.shape)
+    train = _decoded(name, files["train"], classes, shape)
+    return Arrays(*train, *_decoded(name, files["test"], classes, shape)) if files["test"] else Arrays(*train)
+
+
+def _decoded(name: str, files: dict[str, bytes], classes: list[str], shape: tuple) -> tuple[np.ndarray, np.ndarray]:
+    if math.prod((len(files), *shape)) > MAX_BYTES:
+        raise UserError(f"{name}: the images are larger than allowed once decoded")
+    x = np.empty((len(files), *shape), np.uint8)
+    y = np.empty(len(files), np.int64)
+    numbers = {label: number for number, label in enumerate(classes)}
+    for index, path in enumerate(sorted(files)):
+        label = path.split("/")[1]
+        if label not in numbers:
+            raise UserError(f"{name}: {path}: there is no such class in train/")
+        x[index], y[index] = _pixels(name, path, files[path], shape), numbers[label]
+    return x, y
+
+
+def _pixels(name: str, path: str, data: bytes, shape: tuple) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        found = (image.height, image.width, 3)
+        if found != shape:  # before decoding: a small file can hold a huge image
+            raise UserError(f"{name}: {path} has shape {found}, the configuration says {shape}")
+        return np.asarray(image.convert("RGB"))
+    # Pillow reports broken PNG chunks as SyntaxError
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name}: {path} is not an undamaged JPEG or PNG image") from error
+
+
+def _table(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    """Numbers separated by blanks, one sample a line, the target last."""
+    name, content = _only(dataset, contents)
+    try:
+        table = np.loadtxt(io.BytesIO(content), dtype=np.float32, ndmin=2)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    if table.shape[0] == 0 or table.shape[1] < 2 or not np.isfinite(table).all():
+        raise UserError(f"{name}: wants at least one line, two columns and finite numbers only")
+    return Arrays(np.ascontiguousarray(table[:, :-1]), _targets(name, table[:, -1], dataset.classes))
+
+
+def _digits(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+    """scikit-learn's own digits, its last fifth as test split."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x, y = digits.images.astype(np.uint8), digits.target.astype(np.int64)
+    cut = int(len(x) * 0.8)
+    return Arrays(x[:cut], y[:cut], x[cut:], y[cut:])
+
+
+READERS: dict[str, Callable[[Dataset, Mapping[str, bytes]], Arrays]] = {
+    "idx": _idx,
+    "cifar_binary": _cifar_binary,
+    "image_folder": _image_folder,
+    "table": _table,
+    "digits": _digits,
+}

@@ -1,0 +1,106 @@
+"""Data sets on disk: what is missing is fetched, verified and, where decoding takes long, decoded once."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.core.base.errors import UserError
+from stages.core.base.files import write_atomically
+from stages.core.config.schema import Count, Dataset, File, read_yaml, validate
+from stages.core.data.fetch import fetch, held
+from stages.core.data.formats import Arrays, from_bytes, read, to_bytes
+
+CONFIGURATIONS = Path("conf/dataset")
+DECODED_ONCE = ("image_folder", "cifar_binary")
+DECODER = 1  # raise it when a reader of these formats gives other arrays for the same archive
+
+
+class PublishedFile(File):
+    """A file and where it can be had: size in bytes and public addresses, tried in this order."""
+
+    bytes: Count
+    urls: list[Annotated[str, Field(pattern="^https?://")]]
+
+
+class PublishedDataset(Dataset):
+    """All of conf/dataset/<name>.yaml."""
+
+    title: str
+    files: list[PublishedFile]
+
+
+def published(name: str, configurations: Path = CONFIGURATIONS) -> PublishedDataset:
+    """The data set that <name>.yaml in the folder `configurations` describes.
+
+    Raises:
+        UserError: there is no such file, or something in it is missing, unknown or of the wrong type.
+    """
+    known = sorted(path.stem for path in configurations.glob("*.yaml"))
+    if name not in known:
+        raise UserError(f"no data set is called {name}; known: {', '.join(known)}")
+    path = configurations / f"{name}.yaml"
+    return validate(PublishedDataset, read_yaml(path), str(path))
+
+
+def load(
+    dataset: Dataset,
+    data_folder: Path = Path("data"),
+    mirror: Path | None = None,
+    progress: bool = False,
+    *,
+    configurations: Path = CONFIGURATIONS,
+) -> Arrays:
+    """The arrays of a data set.
+
+    Files that are missing or damaged in `data_folder`/<name> are fetched first: from `mirror`/<name> if a mirror is
+    given, otherwise from the addresses in `configurations`/<name>.yaml, which is not read before. Several processes
+    may call this at once: one fetches, the others wait for it.
+
+    Raises:
+        UserError: a file cannot be had, or is not what `dataset` says.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(data_folder) / dataset.name
+    arrays = _ready(dataset, folder)
+    if arrays is not None:  # no lock: a complete folder may well be read-only
+        return arrays
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        arrays = _ready(dataset, folder)  # another process may have been faster
+        if arrays is not None:
+            return arrays
+        source = Path(mirror) / dataset.name if mirror else None
+        arrays = read(dataset, fetch(_sources(dataset, configurations), folder, source, progress))
+        if dataset.format in DECODED_ONCE:
+            write_atomically(_decoded_path(dataset, folder), to_bytes(arrays))
+        return arrays
+
+
+def _ready(dataset: Dataset, folder: Path) -> Arrays | None:
+    """The arrays if everything they need is on disk and undamaged, otherwise None."""
+    if dataset.format in DECODED_ONCE:
+        try:
+            return from_bytes(_decoded_path(dataset, folder).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+    contents = {file.name: held(file.model_dump(), folder) for file in dataset.files}
+    return None if None in contents.values() else read(dataset, contents)
+
+
+def _sources(dataset: Dataset, configurations: Path) -> list[dict]:
+    """Where the files of `dataset` can be had: a row says only what they are, so that a new address trains nothing."""
+    files = [file.model_dump() for file in published(dataset.name, configurations).files]
+    if [file["sha256"] for file in files] != [file.sha256 for file in dataset.files]:
+        raise UserError(f"{configurations}/{dataset.name}.yaml has other files than the row; run `dvc repro compose`")
+    return files
+
+
+def _decoded_path(dataset: Dataset, folder: Path) -> Path:
+    """Named after all that decides the arrays, so that a changed archive or reader never meets an old file."""
+    decides = [DECODER, dataset.format, dataset.shape, dataset.classes, [file.sha256 for file in dataset.files]]
+    return folder / f"decoded-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}.npz"

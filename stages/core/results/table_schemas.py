@@ -1,0 +1,181 @@
+"""Schemas of the result tables: columns in their order with unit and range, and what is unique."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from stages.core.results import diagnosis
+
+SPLITS = ("train", "validation", "test")
+_SPLIT_AND_METRIC = pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")
+
+
+def _schema(
+    name: str, unique: list[str], columns: dict[str, pa.Column], checks: Iterable[pa.Check] = ()
+) -> pa.DataFrameSchema:
+    """The schema of a file with exactly these columns, in this order, and no key twice."""
+    return pa.DataFrameSchema(columns, list(checks), unique=unique, strict=True, ordered=True, name=name)
+
+
+def _number(description: str, unit: str, *checks: pa.Check) -> pa.Column:
+    """A finite number, or nothing."""
+    finite = pa.Check(np.isfinite, error="is not finite")
+    return pa.Column(float, [finite, *checks], nullable=True, description=description, metadata={"unit": unit})
+
+
+def _count(description: str, least: int) -> pa.Column:
+    """A whole number of things, `least` or more."""
+    return pa.Column(int, pa.Check.ge(least), description=description, metadata={"unit": "count"})
+
+
+def _text(description: str, *checks: pa.Check) -> pa.Column:
+    return pa.Column(str, list(checks), description=description, metadata={"unit": "text"})
+
+
+def _key(description: str) -> pa.Column:
+    """A name of a study or a row."""
+    return _text(description, pa.Check.str_matches(r"^[a-z0-9][a-z0-9_-]*$"))
+
+
+def _ordered(low: str, high: str) -> pa.Check:
+    """A check of the frame: `low` is not above `high` wherever both are known."""
+
+    def check(frame: pd.DataFrame) -> pd.Series:
+        unknown = frame[low].isna() | frame[high].isna()
+        return unknown | (frame[low] <= frame[high])
+
+    return pa.Check(check, error=f"{low} is above {high}")
+
+
+def _accuracies_are_shares(columns: Iterable[str], measured: str) -> pa.Check:
+    """A check of the frame: where the column `measured` names an accuracy, `columns` lie between 0 and 1."""
+    columns = list(columns)
+
+    def check(frame: pd.DataFrame) -> pd.Series:
+        inside = (frame[columns].isna() | ((frame[columns] >= 0) & (frame[columns] <= 1))).all(axis=1)
+        return inside | ~frame[measured].str.endswith("accuracy")
+
+    return pa.Check(check, error="an accuracy lies outside 0 to 1")
+
+
+TABLE = _schema(
+    "table",
+    ["study", "row"],
+    {
+        "study": _key("name of the study"),
+        "row": _key("name of the row"),
+        "label": _text("the row as the document calls it", pa.Check.str_length(min_value=1)),
+        "reported": _number("the document's own figure", "metric"),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
+        "n": _count("seeds run", 1),
+        "n_finite": _count("seeds whose metric is finite", 0),
+        "mean": _number("mean over the finite seeds", "metric", pa.Check.ge(0)),
+        "sd": _number("standard deviation over the finite seeds", "metric", pa.Check.ge(0)),
+        "difference": _number("mean paired difference from the baseline row", "metric"),
+        "difference_low": _number("lower end of its 95 % interval", "metric"),
+        "difference_high": _number("upper end of its 95 % interval", "metric"),
+        "p_value": _number("two-sided paired t-test", "probability", pa.Check.in_range(0, 1)),
+        "p_holm": _number("p_value adjusted over the study", "probability", pa.Check.in_range(0, 1)),
+        "effect_size": _number("Cohen's d_z", "standard deviations"),
+        "prediction_low": _number("lower end of one further run's 95 % prediction interval", "metric", pa.Check.ge(0)),
+        "prediction_high": _number("upper end of it", "metric", pa.Check.ge(0)),
+        "reproduced": _text("does the prediction interval hold the reported figure", pa.Check.isin(["yes", "no", ""])),
+        "diagnosis": _text("what became of the row", pa.Check.isin(diagnosis.NAMES)),
+        "evidence": _text("the figures the diagnosis rests on", pa.Check.str_length(min_value=1)),
+        "train": _number("mean on the training samples", "metric", pa.Check.ge(0)),
+        "validation": _number("mean on the validation samples", "metric", pa.Check.ge(0)),
+        "test": _number("mean on the test samples", "metric", pa.Check.ge(0)),
+        "penalty_share": _number("mean share of the penalty in the training loss", "share", pa.Check.in_range(0, 1)),
+        "log_distance": _number("distance to the reported log", "spreads of one run", pa.Check.ge(0)),
+    },
+    checks=[
+        _ordered("n_finite", "n"),
+        _ordered("difference_low", "difference"),
+        _ordered("difference", "difference_high"),
+        _ordered("p_value", "p_holm"),
+        _ordered("prediction_low", "prediction_high"),
+        _accuracies_are_shares(["mean", "prediction_low", "prediction_high", *SPLITS], measured="metric"),
+    ],
+)
+"""Columns, units, ranges and key of results/tables/<study>.csv."""
+
+CURVES = _schema(
+    "curves",
+    ["study", "row", "epoch", "quantity"],
+    {
+        "study": _key("name of the study"),
+        "row": _key("name of the row"),
+        "epoch": _count("epoch, from 1", 1),
+        "quantity": _text(
+            "what is averaged",
+            pa.Check.str_matches(
+                r"^(loss|data_loss|penalty|penalty_share|accuracy|mae|val_loss|val_accuracy|val_mae)$"
+            ),
+        ),
+        "n": _count("seeds with a finite value", 0),
+        "mean": _number("mean over these seeds", "of the quantity", pa.Check.ge(0)),
+        "sd": _number("standard deviation over these seeds", "of the quantity", pa.Check.ge(0)),
+    },
+    checks=[_accuracies_are_shares(["mean"], measured="quantity")],
+)
+"""Columns, units, ranges and key of results/tables/<study>_curves.csv."""
+
+SEEDS = _schema(
+    "seeds",
+    ["study", "row", "seed"],
+    {
+        "study": _key("name of the study"),
+        "row": _key("name of the row"),
+        "seed": _count("seed, from 0", 0),
+        "metric": _text("what is measured", pa.Check.isin(["accuracy", "mae"])),
+        **{split: _number(f"on the {split} samples, final weights", "metric", pa.Check.ge(0)) for split in SPLITS},
+    },
+    checks=[_accuracies_are_shares(SPLITS, measured="metric")],
+)
+"""Columns, units, ranges and key of results/tables/<study>_seeds.csv."""
+
+WEIGHTS = _schema(
+    "weights",
+    ["study", "row", "weight"],
+    {
+        "study": _key("name of the study"),
+        "row": _key("name of the row"),
+        "weight": _text("layer and array", pa.Check.str_matches(r"^[a-z0-9_]+/[a-z0-9_]+$")),
+        "n": _count("seeds whose norm is finite", 0),
+        "norm_mean": _number("mean of the Euclidean norm over these seeds", "no unit", pa.Check.ge(0)),
+        "norm_sd": _number("its standard deviation", "no unit", pa.Check.ge(0)),
+    },
+)
+"""Columns, units, ranges and key of results/tables/<study>_weights.csv."""
+
+OVERVIEW = _schema(
+    "overview",
+    ["study"],
+    {
+        "study": _key("name of the study"),
+        "dataset": _key("name of the data set"),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
+        "rows": _count("rows of the study", 1),
+        "seeds": _count("seeds a row", 1),
+        "baseline": _key("row that the others are compared with"),
+        "baseline_mean": _number("its mean", "metric", pa.Check.ge(0)),
+        "baseline_sd": _number("its standard deviation", "metric", pa.Check.ge(0)),
+        "detectable_difference": _number("smallest difference that the seeds could show", "metric", pa.Check.ge(0)),
+        "better": _count("rows better than the baseline by more than noise", 0),
+        "worse": _count("rows worse than the baseline by more than noise", 0),
+        "not_learning": _count("rows diagnosed as not learning", 0),
+        "diverged": _count("rows diagnosed as diverged", 0),
+        "reported": _count("rows with a published figure", 0),
+        "reproduced": _count("rows whose published figure lies in the prediction interval", 0),
+    },
+    checks=[
+        _accuracies_are_shares(["baseline_mean"], measured="metric"),
+        _ordered("reproduced", "reported"),
+        *(_ordered(name, "rows") for name in ("better", "worse", "not_learning", "diverged", "reported")),
+    ],
+)
+"""Columns, units, ranges and key of results/overview.csv."""

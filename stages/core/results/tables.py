@@ -1,0 +1,416 @@
+"""Result tables of a study: from the summaries of its rows to frames, and from frames to Markdown.
+
+A *study* is the mapping of build/studies/<study>.yaml. The CSV (`checked_csv`) holds plain numbers at six significant
+digits, the Markdown the layout of the document's own table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.core.records.records import Summary
+from stages.core.results import diagnosis, statistics
+from stages.core.results.checked_csv import read, typed
+from stages.core.results.table_schemas import CURVES, SEEDS, SPLITS, TABLE, WEIGHTS
+
+REPORTED_ROUNDING = 5e-5
+"""Half a unit of the last decimal to which the documents print a figure: where the seeds have no spread, a figure is
+reproduced if they all round to it."""
+
+DIGITS_OF_SPREAD = 2
+"""Significant digits that a standard deviation or the half-width of an interval has in Markdown; the mean beside it has
+the same decimals."""
+
+DECIMALS_WITHOUT_SPREAD = 4
+"""Decimals where no spread says how many are supported: as in the documents."""
+
+MAX_DECIMALS = 7
+"""Records carry no more digits."""
+
+POSSIBLE = {"accuracy": (0.0, 1.0), "mae": (0.0, math.inf)}
+"""Values that a metric can take: a t interval knows of no bounds, one further run does."""
+
+LOG_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""Columns of a log that a document reports."""
+
+DASH = "–"
+
+
+# --- frames
+
+
+def comparison_table(study: Mapping[str, Any], summaries: Mapping[str, Summary], curves: pd.DataFrame) -> pd.DataFrame:
+    """The study's rows with their statistics, one line a row, in the study's order; columns as in TABLE.
+
+    Args:
+        study: the study.
+        summaries: by row, all with the same seeds.
+        curves: what `curves_table` gives of them.
+    """
+    baseline = summaries[study["baseline"]]
+    lines = [_line(study, row, summaries[row], baseline, curves) for row in study["rows"]]
+    table = typed(pd.DataFrame(lines), TABLE)
+    return table.assign(p_holm=statistics.holm(table["p_value"]))
+
+
+def curves_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
+    """Mean, deviation and number of the finite seeds of every recorded quantity and epoch; columns as in CURVES."""
+    lines = []
+    for row in study["rows"]:
+        summary = summaries[row]
+        metric = summary.metric
+        for quantity in ("loss", "data_loss", "penalty", "penalty_share", metric, "val_loss", f"val_{metric}"):
+            for epoch, values in zip(summary.epochs, summary.curve[quantity].T, strict=True):
+                sample = statistics.describe(values)
+                lines.append((study["name"], row, epoch, quantity, sample.n, sample.mean, sample.sd))
+    return typed(pd.DataFrame(lines, columns=list(CURVES.columns)), CURVES)
+
+
+def seeds_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
+    """The final metric of every seed on each split; columns as in SEEDS."""
+    parts = []
+    for row in study["rows"]:
+        summary = summaries[row]
+        final = {split: figures[summary.metric] for split, figures in summary.final.items()}
+        part = pd.DataFrame(final).rename_axis("seed").reset_index()
+        parts.append(part.assign(study=study["name"], row=row, metric=summary.metric))
+    return typed(pd.concat(parts, ignore_index=True), SEEDS)
+
+
+def weights_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
+    """Final norm of every weight array, from input to output, over its finite seeds; columns as in WEIGHTS."""
+    lines = []
+    for row in study["rows"]:
+        for weight, norms in summaries[row].weight_norms.items():
+            sample = statistics.describe(norms)
+            lines.append((study["name"], row, weight, sample.n, sample.mean, sample.sd))
+    return typed(pd.DataFrame(lines, columns=list(WEIGHTS.columns)), WEIGHTS)
+
+
+def log_distances(log: Mapping[str, list[float]], curves: pd.DataFrame) -> dict[str, float]:
+    """Distance of one row's curves to a reported log, per column of the log.
+
+    The distance is NaN if the row was not recorded at an epoch of the log, or not with two finite seeds.
+    """
+    measured = curves.set_index(["epoch", "quantity"])
+    wanted = pd.MultiIndex.from_product([log["epochs"], LOG_COLUMNS])
+    shape = (len(log["epochs"]), len(LOG_COLUMNS))
+    mean, sd, n = (measured[name].reindex(wanted).to_numpy(float).reshape(shape) for name in ("mean", "sd", "n"))
+    reported = np.transpose([log[column] for column in LOG_COLUMNS])
+    distances = statistics.trajectory_distance(mean, sd, n, reported)
+    return dict(zip(LOG_COLUMNS, distances.tolist(), strict=True))
+
+
+def rank_by_distance(log: Mapping[str, list[float]], curves: pd.DataFrame) -> pd.DataFrame:
+    """All rows of a study, nearest to a reported log first; index row, columns `distance` and LOG_COLUMNS.
+
+    `distance` is the root mean square over the columns; rows without one come last.
+    """
+    groups = curves.groupby("row", sort=False)
+    distances = pd.DataFrame.from_dict({row: log_distances(log, group) for row, group in groups}, orient="index")
+    distances.insert(0, "distance", statistics.root_mean_square(distances.to_numpy().T))
+    return distances.sort_values("distance", kind="stable")
+
+
+def detectable_difference(table: pd.DataFrame) -> float:
+    """The smallest difference from the baseline that the number of seeds could have shown, in the metric's unit.
+
+    `statistics.minimum_detectable_effect` times the typical standard deviation of the paired differences, over the rows
+    whose seeds are all finite. NaN if no row has an interval.
+    """
+    complete = table[(table["n_finite"] == table["n"]) & table["difference_low"].notna()]
+    if complete.empty:
+        return math.nan
+    n = int(complete["n"].iloc[0])
+    deviations = statistics.deviation_from_interval(complete["difference_low"], complete["difference_high"], n)
+    return statistics.typical_deviation(deviations, n) * statistics.minimum_detectable_effect(n, comparisons(table))
+
+
+def comparisons(table: pd.DataFrame) -> int:
+    """Number of comparisons that Holm's adjustment counted."""
+    return int(table["p_holm"].notna().sum())
+
+
+def _line(
+    study: Mapping[str, Any], row: str, summary: Summary, baseline: Summary, curves: pd.DataFrame
+) -> dict[str, Any]:
+    declared = study["rows"][row]
+    split, metric = study["metric"].split(".")
+    values = summary.final[split][metric]
+    sample = statistics.describe(values)
+    low, high = (float(end) for end in np.clip(statistics.prediction_interval(sample), *POSSIBLE[metric]))
+    found = diagnosis.diagnose(summary, baseline)
+    splits = {name: statistics.describe(summary.final[name][metric]).mean for name in SPLITS if name in summary.final}
+    return {
+        "study": study["name"],
+        "row": row,
+        "label": declared["label"],
+        "reported": declared["reported"],
+        "metric": study["metric"],
+        "n": len(values),
+        "n_finite": sample.n,
+        "mean": sample.mean,
+        "sd": sample.sd,
+        **(_comparison(values, baseline.final[split][metric]) if row != study["baseline"] else {}),
+        "prediction_low": low,
+        "prediction_high": high,
+        "reproduced": _reproduced(declared["reported"], sample.mean, low, high),
+        "diagnosis": found.name,
+        "evidence": found.evidence,
+        **splits,
+        "penalty_share": statistics.describe(summary.penalty_share).mean,
+        "log_distance": _log_distance(study, declared["reported_log"], curves[curves["row"] == row]),
+    }
+
+
+def _comparison(values: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
+    difference = statistics.paired_difference(values, baseline)
+    return {
+        "difference": difference.mean,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "p_value": difference.p_value,
+        "effect_size": difference.effect_size,
+    }
+
+
+def _reproduced(reported: float | None, mean: float, low: float, high: float) -> str:
+    if reported is None or math.isnan(mean):
+        return ""
+    if math.isnan(low):  # one seed or no spread: the seeds can show the figure, but not that it is out of reach
+        return "yes" if abs(mean - reported) <= REPORTED_ROUNDING else ""
+    return "yes" if low <= reported <= high else "no"
+
+
+def _log_distance(study: Mapping[str, Any], name: str | None, curves: pd.DataFrame) -> float:
+    if name is None:
+        return math.nan
+    distances = log_distances(study["reported_logs"][name], curves)
+    return float(statistics.root_mean_square(list(distances.values())))
+
+
+# --- text
+
+
+def read_table(text: str, where: str = "table") -> pd.DataFrame:
+    """The frame of a results/tables/<study>.csv, as TABLE says.
+
+    Raises:
+        UserError: a column is missing, a value out of range, a row twice, or it is no CSV; it begins with `where`.
+    """
+    return read(text, TABLE, where)
+
+
+def read_curves(text: str, where: str = "curves") -> pd.DataFrame:
+    """The frame of a results/tables/<study>_curves.csv, as CURVES says; errors as in `read_table`."""
+    return read(text, CURVES, where)
+
+
+def read_seeds(text: str, where: str = "seeds") -> pd.DataFrame:
+    """The frame of a results/tables/<study>_seeds.csv, as SEEDS says; errors as in `read_table`."""
+    return read(text, SEEDS, where)
+
+
+def read_weights(text: str, where: str = "weights") -> pd.DataFrame:
+    """The frame of a results/tables/<study>_weights.csv, as WEIGHTS says; errors as in `read_table`."""
+    return read(text, WEIGHTS, where)
+
+
+# --- Markdown
+
+
+def to_markdown(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> str:
+    """The study's table as the document lays it out, with what is needed to read it below."""
+    parts = [
+        f"# {_inline(study['title'])}",
+        _inline(study["question"]),
+        _markdown_table(study, table),
+        _facts(study, table),
+        *_footnotes(study),
+        *_rankings(study, curves),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that a cell of a Markdown table shows as it is, on one line."""
+    return re.sub(r"([\\|*_`<>\[\]~$])", r"\\\1", " ".join(text.split()))
+
+
+def percent(share: float) -> str:
+    """The share in whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def with_spread(mean: float, spread: float) -> tuple[str, str]:
+    """Mean and spread (a standard deviation or a half-width) with the digits that the spread supports."""
+    decimals = _decimals(spread)
+    return _fixed(mean, decimals), "0" if spread == 0 else _fixed(spread, decimals)
+
+
+def _decimals(spread: float) -> int:
+    if not (math.isfinite(spread) and spread > 0):
+        return DECIMALS_WITHOUT_SPREAD
+    exponent = int(f"{spread:.{DIGITS_OF_SPREAD - 1}e}".split("e")[1])  # after rounding: 0.00996 is 0.010
+    return min(max(DIGITS_OF_SPREAD - 1 - exponent, 0), MAX_DECIMALS)
+
+
+def _fixed(value: float, decimals: int, sign: str = "") -> str:
+    if not math.isfinite(value):
+        return DASH
+    if abs(value) >= 1e6:
+        return f"{value:{sign}.2e}"
+    return f"{value:{sign}z.{decimals}f}"
+
+
+def _markdown_table(study: Mapping[str, Any], table: pd.DataFrame) -> str:
+    split, metric = study["metric"].split(".")
+    others = [name for name in SPLITS if name != split and table[name].notna().any()]
+    baseline = escape(study["rows"][study["baseline"]]["label"])
+    headings = study["headings"]
+    columns = [
+        escape(headings["label"]),
+        escape(headings["reported"]),
+        f"{split} {metric}, mean ± sd (n)",
+        *(f"{name} {metric}" for name in others),
+        f"difference from {baseline} [95 % interval]",
+        "p (Holm)",
+        "reported in the 95 % prediction interval?",
+        "diagnosis",
+    ]
+    rules = ["---", *["---:"] * (len(columns) - 3), "---", "---"]
+    marks = _marks(study)
+    lines = [columns, rules, *(_cells(line, marks.get(line.row, ""), others) for line in table.itertuples())]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(line: Any, mark: str, others: list[str]) -> list[str]:
+    decimals = _decimals(line.sd)
+    return [
+        escape(line.label),
+        "" if math.isnan(line.reported) else f"{_reported(line)}{mark}",
+        _mean_cell(line),
+        *(_fixed(getattr(line, name), decimals) for name in others),
+        _difference_cell(line),
+        _p_cell(line.p_holm),
+        _prediction_cell(line),
+        f"**{line.diagnosis}**: {escape(line.evidence)}",
+    ]
+
+
+def _reported(line: Any) -> str:
+    """As the document has it: accuracies with four decimals, though YAML does not keep the last zero of 0.9770."""
+    return f"{line.reported:.4f}" if line.metric.endswith("accuracy") else f"{line.reported:g}"
+
+
+def _mean_cell(line: Any) -> str:
+    mean, sd = with_spread(line.mean, line.sd)
+    n = str(line.n) if line.n_finite == line.n else f"{line.n_finite} of {line.n} finite"
+    return f"{mean} ± {sd} ({n})"
+
+
+def _difference_cell(line: Any) -> str:
+    if math.isnan(line.difference):
+        return DASH
+    decimals = _decimals((line.difference_high - line.difference_low) / 2)
+    mean, low, high = (
+        _fixed(value, decimals, "+") for value in (line.difference, line.difference_low, line.difference_high)
+    )
+    return f"{mean} [{DASH}]" if low == DASH else f"{mean} [{low}, {high}]"
+
+
+def _p_cell(p: float) -> str:
+    if math.isnan(p):
+        return DASH
+    return "\\< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _prediction_cell(line: Any) -> str:
+    if not line.reproduced:
+        return DASH
+    if math.isnan(line.prediction_low):
+        return f"{line.reproduced}: every seed gives it"
+    decimals = _decimals((line.prediction_high - line.prediction_low) / 2)
+    return f"{line.reproduced} [{_fixed(line.prediction_low, decimals)}, {_fixed(line.prediction_high, decimals)}]"
+
+
+def _facts(study: Mapping[str, Any], table: pd.DataFrame) -> str:
+    split, metric = study["metric"].split(".")
+    better = "higher" if study["higher_is_better"] else "lower"
+    facts = [
+        f"Data set: {_inline(study['dataset_title'])}.",
+        f"Metric: {split} {metric}, {better} is better.",
+        f"Seeds: {study['n_seeds']} a row, the same for every row; differences are paired by seed, p adjusted by Holm.",
+        f"Smallest difference that this number of seeds could have shown: {_detectable(table)}.",
+        f"Document: {_inline(study['source'])}.",
+        *(_inline(note) for note in study["notes"]),
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _detectable(table: pd.DataFrame) -> str:
+    smallest, count = detectable_difference(table), comparisons(table)
+    if math.isnan(smallest):
+        return "unknown, for no row has an interval"
+    return (
+        f"{smallest:.2g} (power {statistics.POWER:.0%}, two-sided level {1 - statistics.LEVEL:.2g}/{count}, the "
+        "strictest step of Holm's procedure, at the rows' median spread of paired differences)"
+    )
+
+
+def _marks(study: Mapping[str, Any]) -> dict[str, str]:
+    """A footnote mark for each row that shares its reported figure with others."""
+    shared = _shared(study)
+    return {row: f"<sup>{shared.index(text) + 1}</sup>" for row, text in _same_reported(study).items()}
+
+
+def _footnotes(study: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"<sup>{number}</sup> These rows stand for the same reported figure, {_inline(text)}."
+        for number, text in enumerate(_shared(study), start=1)
+    ]
+    return ["  \n".join(lines)] if lines else []
+
+
+def _shared(study: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(_same_reported(study).values()))
+
+
+def _same_reported(study: Mapping[str, Any]) -> dict[str, str]:
+    texts = {row: declared["same_reported_as"] for row, declared in study["rows"].items()}
+    return {row: text for row, text in texts.items() if text}
+
+
+def _rankings(study: Mapping[str, Any], curves: pd.DataFrame) -> list[str]:
+    parts = []
+    for name, log in study["reported_logs"].items():
+        parts.append(f"## Which row reproduces the reported log {escape(name)}?")
+        parts.append(_ranking(study, rank_by_distance(log, curves)))
+    if parts:
+        parts.append(
+            "Nearest first. A column's distance is the root mean square over the log's epochs of (mean of the seeds − "
+            "reported) / spread of one run, the spread being sd · √(1 + 1/n) and at least "
+            f"{statistics.LOG_RESOLUTION:g}; the row's is the root mean square over the columns."
+        )
+    return parts
+
+
+def _ranking(study: Mapping[str, Any], ranked: pd.DataFrame) -> str:
+    columns = ["rank", escape(study["headings"]["label"]), "distance", *(escape(name) for name in LOG_COLUMNS)]
+    lines = [columns, ["---:", "---", *["---:"] * (len(columns) - 2)]]
+    for rank, line in enumerate(ranked.itertuples(), start=1):
+        known = math.isfinite(line.distance)
+        figures = [_fixed(value, 1) for value in line[1:]]
+        lines.append([str(rank) if known else DASH, escape(study["rows"][line.Index]["label"]), *figures])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _inline(text: str) -> str:
+    """Text on one line in which no HTML can hide."""
+    return " ".join(text.split()).replace("<", "&lt;")
