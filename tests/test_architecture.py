@@ -1,4 +1,4 @@
-"""The rules of the layout: who may import what, what a stage depends on, and that importing does nothing."""
+"""The rules of the layout: which folder may import what, that importing does nothing, and how DVC is set up."""
 
 import ast
 import configparser
@@ -10,37 +10,38 @@ from pathlib import Path
 
 import pytest
 
-from stages import compose
 from stages.core.config import composition
 from stages.core.config.schema import read_yaml
 
 ROOT = Path(__file__).parent.parent
-CORE = {path.stem: path for path in (ROOT / "stages/core").glob("*.py") if path.stem != "__init__"}
-STAGES = {path.stem: path for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__"}
-COMMANDS = {path.stem: path for path in (ROOT / "stages/commands").glob("*.py") if path.stem != "__init__"}
-PIPELINE = read_yaml(ROOT / "dvc.yaml")
-
-TRAINS = {"models", "optimizers", "penalties", "training", "augmentation", "checkpoints", "runtime"}
-MAY_IMPORT = {  # the modules of stages/core that may, by what they import
-    "tensorflow keras": TRAINS | {"baseline_keras"},
-    "jax": {"baseline_jax"},
+ORDER = [  # of stages/core: a package imports from those before it
+    *("base", "config", "data", "training", "records", "results"),
+    *("figures", "report", "review", "running", "why", "measure"),
+]
+MAY_IMPORT = {  # packages of stages/core; nothing outside them may
+    "tensorflow keras": {"training", "why", "measure"},
+    "jax": {"measure"},
     "hydra": {"config"},
-    "great_tables": {"report_tables"},
-    "dask distributed dask_jobqueue cloudpickle": {"clusters", "fanout", "stations"},  # an extra: nothing else needs it
-    "pooch requests urllib urllib3 socket http ftplib ssl": {"download"},
+    "great_tables": {"report"},
+    "matplotlib seaborn": {"figures", "measure"},
+    "dask distributed dask_jobqueue cloudpickle": {"running"},  # an extra: nothing else needs it
+    "pooch requests urllib urllib3 socket http ftplib ssl": {"data"},
 }
-CANNOT_CHANGE_A_FILE = {  # what a stage imports and need not depend on
-    "errors": "how a mistake is told",
-    "files": "how a file is written",
-    "locks": "who waits for whom",
-    "schema": "checks values and changes none",
-}
-NOT_USED = {  # by stage: imported by what it imports, but of no effect on what it writes
-    "download": {"download", "datastore"},  # they hand on bytes that are fixed by their SHA-256
-    "plot": {"diagnosis", "records"},  # reading a table needs no more than the names of the diagnoses
-    "answers": {"diagnosis", "records"},
-    "overview": {"diagnosis"},
-}
+ARITHMETIC = {"numpy", "scipy", "statsmodels", "sklearn", "tensorflow", "keras", "matplotlib", "seaborn"}
+READING = ("aggregate", "plot", "answers", "overview", "report")  # stages that need no more than what was recorded
+
+FILES = sorted((ROOT / "stages").rglob("*.py"))
+CORE = {path: path.relative_to(ROOT / "stages/core").parts[0] for path in FILES if "core" in path.parts}
+STAGES = [path for path in FILES if path.parent == ROOT / "stages"]
+COMMANDS = [path for path in FILES if "commands" in path.relative_to(ROOT).parts]
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
 
 
 def imports(path):
@@ -55,72 +56,72 @@ def imports(path):
     return names
 
 
-def packages(path):
+def libraries(path):
+    """The top-level packages that a file imports."""
     return {name.partition(".")[0] for name in imports(path)}
 
 
-def core_imports(path):
-    """The modules of stages/core that a file imports, by name."""
-    parts = (name.split(".") for name in imports(path))
-    return {part[2] for part in parts if part[:2] == ["stages", "core"] and len(part) > 2 and part[2] in CORE}
+def own(path):
+    """The files of this project that a file imports."""
+    return {MODULES[name] for name in imports(path) if name in MODULES and MODULES[name].name != "__init__.py"}
 
 
 def reached(path):
-    """The modules of stages/core that a file imports, and those that they import, and so on."""
-    found, waiting = set(), core_imports(path)
+    """The files that a file imports, and those that they import, and so on."""
+    found, waiting = set(), own(path)
     while waiting:
-        name = waiting.pop()
-        found.add(name)
-        waiting |= core_imports(CORE[name]) - found
+        found.add(one := waiting.pop())
+        waiting |= own(one) - found
     return found
-
-
-def code_dependencies(stage):
-    entry = PIPELINE["stages"][stage]
-    return {dep for dep in entry.get("do", entry)["deps"] if isinstance(dep, str) and dep.endswith(".py")}
 
 
 # --- imports --------------------------------------------------------------------------------------------------------
 
 
+def test_a_package_imports_from_those_before_it():
+    assert {package for package in CORE.values() if package != "__init__.py"} == set(ORDER)
+    rank = {package: place for place, package in enumerate(ORDER)}
+    wrong = [
+        f"{name_of(path)} imports {name_of(other)}"
+        for path, package in CORE.items()
+        for other in own(path)
+        if other not in CORE or rank[CORE[other]] > rank[package]
+    ]
+    assert wrong == []  # so the core imports neither a stage nor a command
+
+
+def test_no_circular_imports():
+    assert [name_of(path) for path in FILES if path in reached(path)] == []
+
+
 @pytest.mark.parametrize("names", MAY_IMPORT)
 def test_who_may_import(names):
-    files = [*CORE.values(), *STAGES.values(), *COMMANDS.values()]
-    importing = {path for path in files if packages(path) & set(names.split())}
-    assert importing <= {ROOT / "stages/core" / f"{name}.py" for name in MAY_IMPORT[names]}
+    importing = [path for path in FILES if libraries(path) & set(names.split())]
+    assert [name_of(path) for path in importing if CORE.get(path) not in MAY_IMPORT[names]] == []
 
 
-def test_stages_and_commands_import_of_this_project_only_the_core():
-    for path in [*STAGES.values(), *COMMANDS.values()]:
-        own = {name for name in imports(path) if name.startswith("stages")}
-        assert all(name == "stages.core" or name.startswith("stages.core.") for name in own), path
+def test_a_stage_is_thin():
+    """It reads, calls the core and writes; what is reckoned or drawn lies in the core."""
+    for path in STAGES:
+        assert not libraries(path) & ARITHMETIC, path
+        assert own(path) <= set(CORE), path
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 160, path
 
 
-def test_the_core_never_imports_a_stage_or_a_command():
-    for path in CORE.values():
-        own = {name for name in imports(path) if name.startswith("stages")}
-        assert all(name == "stages.core" or name.startswith("stages.core.") for name in own), path
-
-
-def test_the_core_has_no_circular_imports():
-    for name, path in CORE.items():
-        assert name not in reached(path)
-
-
-@pytest.mark.parametrize("stage", ["aggregate", "plot", "answers", "overview", "report"])
+@pytest.mark.parametrize("stage", READING)
 def test_tables_figures_and_pages_need_no_tensorflow(stage):
-    for name in reached(STAGES[stage]):
-        assert not packages(CORE[name]) & {"tensorflow", "keras"}, name
+    files = reached(ROOT / f"stages/{stage}.py")
+    assert [name_of(path) for path in files if libraries(path) & {"tensorflow", "keras"}] == []
 
 
 def test_modules_only_define():
-    """At module level there are imports, definitions and constants, and in stages the call of main."""
+    """At module level there are imports, definitions and constants, and in what is run the call of main."""
     allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    for path in [*CORE.values(), *STAGES.values(), *COMMANDS.values()]:
+    for path in FILES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
-            assert isinstance(node, allowed) or text or (main and path not in CORE.values()), f"{path}:{node.lineno}"
+            assert isinstance(node, allowed) or text or (main and path not in CORE), f"{path}:{node.lineno}"
 
 
 PROBE = """
@@ -143,9 +144,10 @@ print(json.dumps({
 
 def test_importing_has_no_effect(tmp_path):
     """No file, no connection, no thread, no output, no setting of TensorFlow; and TensorFlow only where it is used."""
-    heavy = MAY_IMPORT["tensorflow keras"] - {"runtime"} | MAY_IMPORT["jax"]
-    names = [f"stages.core.{name}" for name in CORE if not ({name} | reached(CORE[name])) & heavy]
-    names += [f"stages.{name}" for name in STAGES]
+    heavy = {"tensorflow", "keras", "jax"}
+    heavy_files = {path for path in FILES if libraries(path) & heavy}
+    light = [name for name, path in MODULES.items() if not heavy_files & {path, *reached(path)}]
+    names = {*light, *map(name_of, [*STAGES, *COMMANDS])}  # these import TensorFlow late, if they do
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
     command = [sys.executable, "-B", "-c", PROBE, *sorted(names)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
@@ -157,16 +159,7 @@ def test_importing_has_no_effect(tmp_path):
 
 # --- the pipeline ---------------------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize("stage", sorted(set(PIPELINE["stages"]) - {"train"}))
-def test_a_stage_depends_on_the_code_that_it_runs(stage):
-    """All of it that can change what it writes; a row's training is covered by the fingerprint in its file instead."""
-    command = PIPELINE["stages"][stage].get("do", PIPELINE["stages"][stage])["cmd"]
-    module = re.match(r"python -m stages\.(\w+)", command)[1]
-    needed = reached(STAGES[module]) - set(CANNOT_CHANGE_A_FILE) - NOT_USED.get(stage, set())
-    missing = {f"stages/core/{name}.py" for name in needed} | {f"stages/{module}.py"}
-    missing -= code_dependencies(stage)
-    assert missing == set()
+PIPELINE = read_yaml(ROOT / "dvc.yaml")
 
 
 def test_no_name_from_a_config_is_part_of_a_command():
@@ -184,24 +177,6 @@ def test_results_outlive_the_failure_of_their_stage():
         entry = PIPELINE["stages"][name].get("do", PIPELINE["stages"][name])
         for kind in ("outs", "metrics", "plots"):
             assert all(options["persist"] for out in entry.get(kind, []) for options in out.values()), name
-
-
-def test_dependencies_exist():
-    for stage in PIPELINE["stages"]:
-        for file in code_dependencies(stage):
-            assert (ROOT / file).is_file(), f"{stage}: {file}"
-
-
-def test_training_depends_on_its_row_alone():
-    assert PIPELINE["stages"]["train"]["do"]["deps"] == ["build/rows/${key}.yaml"]
-
-
-def test_the_fingerprint_covers_the_code_that_trains():
-    covered = {*compose.TRAINING_CODE, "augmentation.py"}
-    needed = {"training", "runtime", "preprocessing"} | reached(CORE["training"])
-    assert {f"{name}.py" for name in needed} - {"schema.py", "errors.py"} == covered
-    assert {f"stages/core/{name}" for name in covered} <= code_dependencies("compose")
-    assert "requirements.lock" in PIPELINE["stages"]["compose"]["deps"]  # the versions in the fingerprint
 
 
 def test_the_pipeline_trains_the_selected_studies():
