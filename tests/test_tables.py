@@ -14,7 +14,7 @@ from test_records import a_config, a_study, a_summary
 
 from stages.core.base.errors import UserError
 from stages.core.base.files import first_difference
-from stages.core.results import diagnosis, ranks, statistics, tables
+from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.checked_csv import to_csv
 from stages.core.results.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
 
@@ -505,7 +505,7 @@ def test_readme_documents_every_column_and_no_other():
 def test_readme_gives_the_thresholds_of_the_code():
     text = README.read_text(encoding="utf-8")
     stated = {name: float(value) for name, value in re.findall(r"`([A-Z_]+)` = ([0-9.e-]+[0-9])", text)}
-    modules = (diagnosis, ranks, statistics, tables)
+    modules = (diagnosis, statistics, tables)
     known = {name: value for module in modules for name, value in vars(module).items() if name in stated}
     assert stated == known
     thresholds = {"NO_SKILL", "ONE_CLASS", "MANY_SEEDS", "PENALTY_MAJORITY", "CLEAR_SKILL"}

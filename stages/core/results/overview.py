@@ -16,7 +16,6 @@ from stages.core.base.errors import UserError
 from stages.core.records.records import to_text
 from stages.core.results import tables
 from stages.core.results.checked_csv import rounded, typed
-from stages.core.results.ranks import Comparison
 from stages.core.results.statistics import LEVEL, POWER
 from stages.core.results.table_schemas import OVERVIEW
 
@@ -38,12 +37,8 @@ def overview_table(studies: Mapping[str, Study], by_study: Mapping[str, pd.DataF
     return typed(pd.DataFrame([_line(study, by_study[name]) for name, study in studies.items()]), OVERVIEW)
 
 
-def to_markdown(studies: Mapping[str, Study], overview: pd.DataFrame, comparisons: Mapping[str, Comparison]) -> str:
-    """The overview for people, with links from results/.
-
-    Args:
-        comparisons: by the name of their figure in results/figures/overview.
-    """
+def to_markdown(studies: Mapping[str, Study], overview: pd.DataFrame) -> str:
+    """The overview for people, with links from results/."""
     headings = (
         "study",
         "document's question",
@@ -59,15 +54,7 @@ def to_markdown(studies: Mapping[str, Study], overview: pd.DataFrame, comparison
     rules = ["---"] * 3 + ["---:"] * 7
     lines = [headings, rules, *(_cells(studies[line.study], line) for line in overview.itertuples())]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    parts = ["# Overview", table, COLUMNS, *(_link(figure, found) for figure, found in comparisons.items())]
-    return "\n\n".join(parts) + "\n"
-
-
-def ranks_to_markdown(comparisons: Mapping[str, Comparison]) -> str:
-    """The figures of the critical-difference diagrams."""
-    if not comparisons:
-        return "# Critical differences\n\nNo two studies share three rows or more: there is nothing to rank.\n"
-    return "\n\n".join(["# Critical differences", *(_ranks(*item) for item in comparisons.items())]) + "\n"
+    return "\n\n".join(["# Overview", table, COLUMNS]) + "\n"
 
 
 def to_metrics(by_study: Mapping[str, pd.DataFrame]) -> str:
@@ -129,25 +116,3 @@ def _cells(study: Study, line: Any) -> list[str]:
         str(line.not_learning + line.diverged),
         f"{line.reproduced} of {line.reported}" if line.reported else tables.DASH,
     ]
-
-
-def _link(figure: str, comparison: Comparison) -> str:
-    names = " and ".join(comparison.studies)
-    return (
-        f"[Mean ranks of the {len(comparison.mean_ranks)} rows that {names} share](figures/overview/{figure}.svg), "
-        "with the critical difference; seeds of one study share its data, so it describes these studies and no others."
-    )
-
-
-def _ranks(figure: str, comparison: Comparison) -> str:
-    p = comparison.friedman_p
-    lines = [f"| {tables.escape(row)} | {rank:.2f} |" for row, rank in comparison.mean_ranks.items()]
-    table = "\n".join(["| row | mean rank |", "| --- | ---: |", *lines])
-    return (
-        f"## {tables.escape(' and '.join(comparison.studies))}\n\n"
-        f"[Figure]({figure}.svg). {comparison.blocks} blocks, each one seed of one study; rank 1 is best, ties share "
-        "their mean rank, a seed without a finite metric ranks last. Friedman's test that all rows rank alike: p "
-        f"{'unknown' if math.isnan(p) else '< 0.001' if p < 0.001 else f'= {p:.3f}'}. Nemenyi's critical difference at "
-        f"{tables.percent(1 - LEVEL)}: {comparison.critical_difference:.2f}. Seeds of one study share its data, so "
-        f"this describes these studies and no others (Demšar 2006).\n\n{table}"
-    )
