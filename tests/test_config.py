@@ -178,6 +178,7 @@ MISTAKES = {
     "unknown metric": (DEMO, "test.accuracy", "test.precision", ["metric", "test.precision"]),
     "metric of regression": (DEMO, "test.accuracy", "train.mae", ["row l2", "metric", "accuracy"]),
     "metric of absent samples": (DEMO, "test.accuracy", "validation.accuracy", ["row l2", "metric", "validation"]),
+    "unknown row as fixed": (DEMO, "baseline: none", "baseline: none\nfixed: nothing", ["fixed", "nothing"]),
     "unknown baseline": (DEMO, "baseline: none", "baseline: nothing", ["baseline", "nothing"]),
     "no rows": (DEMO, ROWS, "rows: {}\n", ["rows", "at least one row"]),
     "rows missing": (DEMO, ROWS, "", ["rows", "at least one row"]),

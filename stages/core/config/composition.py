@@ -77,8 +77,10 @@ def compose(
     _refuse_unknown_keys(text, str(path), {"defaults"})
     text["rows"] = _row_names(path, study, text.get("rows"))
     declared = validate(Study, {key: value for key, value in text.items() if key in Study.model_fields}, str(path))
-    if declared.baseline not in declared.rows:
-        raise UserError(f"{path}: baseline: no row is called {one_line(declared.baseline)}")
+    for key in ("baseline", "asked", "fixed"):
+        row = getattr(declared, key)
+        if row is not None and row not in declared.rows:
+            raise UserError(f"{path}: {key}: no row is called {one_line(row)}")
     for name, row in declared.rows.items():
         if row.reported_log is not None and row.reported_log not in declared.reported_logs:
             raise UserError(f"{path}: row {name}: reported_log: no log is called {one_line(row.reported_log)}")

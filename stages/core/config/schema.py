@@ -252,13 +252,14 @@ class Row(Schema):
 
 
 class ReportedRow(Schema):
-    """What a study says about one row besides its overrides."""
+    """What a study says about one row besides its overrides; `beyond`: the document has no such row."""
 
     label: Annotated[str, Field(min_length=1)]
     overrides: list[str] = []
     reported: Finite | None = None
     reported_log: str | None = None
     same_reported_as: str | None = None
+    beyond: bool = False
 
 
 class Log(Schema):
@@ -285,11 +286,25 @@ class Headings(Schema):
 
 
 class Claim(Schema):
-    """Something said about a study, an expression that decides it, and the reason."""
+    """Something said about a study, an expression that decides it, and the reason; `needs`: rows that it speaks of and
+    that the study may not have yet."""
 
     claim: str
     holds: str
     because: str
+    needs: list[str] = []
+
+
+class Verdict(Schema):
+    """What a study tells the person who asked: one sentence each, and what to write. All of `holds` must hold."""
+
+    holds: Annotated[list[str], Field(min_length=1)]
+    needs: list[str] = []
+    cause: str
+    change: str
+    snippet: str
+    sure: str
+    otherwise: str
 
 
 class Answer(Schema):
@@ -300,7 +315,11 @@ class Answer(Schema):
 
 
 class Study(Schema):
-    """What a study shows: the document's question, its figures and its rows, in the document's order."""
+    """What a study shows: the document's question, its figures and its rows, in the document's order.
+
+    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do about it; `same_data`: are
+    the reported figures of the study's data; `verdict`: the first whose rows are all there is said.
+    """
 
     title: str
     question: str
@@ -308,11 +327,16 @@ class Study(Schema):
     source: str
     figure_title: str
     headings: Headings
-    metric: Literal["test.accuracy", "validation.accuracy", "train.mae"]
+    url: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
+    metric: Literal["test.accuracy", "validation.accuracy", "train.mae", "validation.mae", "test.mae"]
     baseline: str
+    asked: str | None = None
+    fixed: str | None = None
+    same_data: bool = True
     notes: list[str] = []
     reported_logs: dict[str, Log] = {}
     answer: Answer | None = None
+    verdict: list[Verdict] = []
     rows: dict[str, ReportedRow]
 
     @model_validator(mode="after")
