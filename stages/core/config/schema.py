@@ -317,8 +317,8 @@ class Answer(Schema):
 class Study(Schema):
     """What a study shows: the document's question, its figures and its rows, in the document's order.
 
-    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do about it; `same_data`: are
-    the reported figures of the study's data; `verdict`: the first whose rows are all there is said.
+    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do; `same_data`: are the
+    reported figures of the study's data; `verdict`: the first whose rows are all there is said.
     """
 
     title: str
