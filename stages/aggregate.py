@@ -13,7 +13,8 @@ from typing import Any
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import check_text, write_atomically
-from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.config.validation import validate
+from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.records import records
 from stages.core.results import tables
 from stages.core.results.checked_csv import to_csv

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, tables
 
 STUDIES, TABLES, ANSWERS = Path("build/studies"), Path("results/tables"), Path("results/answers.md")

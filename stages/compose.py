@@ -13,7 +13,8 @@ from stages.core.base.errors import run
 from stages.core.base.files import write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config import composition, fingerprint
-from stages.core.config.schema import Regularizers, Row, Study
+from stages.core.config.row import Regularizers, Row
+from stages.core.config.study import Study
 
 CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
 

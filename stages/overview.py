@@ -14,7 +14,7 @@ import pandas as pd
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import check_text, write_atomically
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.results import checked_csv, overview
 from stages.core.results.table_schemas import OVERVIEW, TABLE
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 from stages.core.report import page as report
 from stages.core.results import checked_csv, tables

@@ -22,7 +22,7 @@ from typing import Any
 from stages.core.base import locks
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import keep, put_back, write_atomically
-from stages.core.config.schema import Row, load_row
+from stages.core.config.row import Row, load_row
 from stages.core.data import formats, splits, store
 from stages.core.records import records
 from stages.core.running import cores

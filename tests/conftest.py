@@ -7,7 +7,7 @@ import pytest
 import small
 from filelock import FileLock
 
-from stages.core.config.schema import Row
+from stages.core.config.row import Row
 from stages.core.training import runtime
 
 LONG = ("test_fanout.py", "test_pipeline.py", "test_reliability.py", "test_sameness.py")

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from stages import answers as stage
 from stages.compose import context
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Study, read_yaml
+from stages.core.config.study import Study
+from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, statistics, tables
 from stages.core.results.answers import Estimate, all_of, any_of, opposite
 from stages.core.results.checked_csv import to_csv

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.core.config import composition
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 
 ROOT = Path(__file__).parent.parent
 ORDER = [  # of stages/core: a package imports from those before it

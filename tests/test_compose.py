@@ -10,7 +10,7 @@ from test_config import DEMO, ROOT, edit, with_overrides, write_workspace
 
 from stages import compose
 from stages.core.base.errors import UserError
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 
 IMAGES = """\
   demo/plain:

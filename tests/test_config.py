@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from stages import compose
 from stages.core.base.errors import UserError
 from stages.core.config import composition
-from stages.core.config.schema import Row, load_row, read_yaml
+from stages.core.config.row import Row, load_row
+from stages.core.config.yaml import read_yaml
 
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Dataset, Split
+from stages.core.config.row import Dataset, Split
 from stages.core.data.formats import Arrays, describe, digest, from_bytes, read, to_bytes
 from stages.core.data.splits import split
 

@@ -20,7 +20,8 @@ from small import STUDY, edit, only_rows
 
 from stages.core.base.errors import UserError
 from stages.core.config import composition
-from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.config.validation import validate
+from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.measure import growth
 from stages.core.records import records
 from stages.core.running import board, clusters, cores, dvc
@@ -44,7 +45,7 @@ from pathlib import Path
 from stages.core.measure import growth
 from stages.core.records import records
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import load_row
+from stages.core.config.row import load_row
 
 key = sys.argv[1].rpartition("@")[2]
 row = load_row(Path("build/rows") / f"{key}.yaml").model_dump()

@@ -10,7 +10,7 @@ import pytest
 import small
 
 from stages.core.base import errors
-from stages.core.config.schema import load_row
+from stages.core.config.row import load_row
 from stages.core.running import cores
 from stages.core.training import programs, runtime
 

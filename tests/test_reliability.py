@@ -32,7 +32,7 @@ from stages.commands import review
 from stages.core.base import errors
 from stages.core.base.locks import held
 from stages.core.config.composition import to_yaml
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 
 FULL = "REGBENCH_KILLS" in os.environ
@@ -509,7 +509,7 @@ import numpy as np
 from conftest import ADAM
 from stages.core.records import records
 from stages.core.training import runtime
-from stages.core.config.schema import Row
+from stages.core.config.row import Row
 runtime.prepare("cpu", int(sys.argv[1]), convolutions=True)
 from stages.core.training import engine
 layers = [

@@ -15,7 +15,7 @@ import pytest
 
 from stages.commands import review as command
 from stages.core.base.errors import UserError
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 from stages.core.review import compare as review
 from stages.core.review import markdown as review_markdown

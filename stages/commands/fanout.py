@@ -17,7 +17,8 @@ from pathlib import Path
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
 from stages.core.config import composition
-from stages.core.config.schema import read_resolved, read_yaml, validate
+from stages.core.config.validation import validate
+from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.records import records
 from stages.core.running import clusters, dvc
 from stages.core.running.board import shown

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.core.base.errors import UserError, run
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.running import cores, dvc
 from stages.core.running.board import Board, State, shown
 

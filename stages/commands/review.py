@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from stages.core.base.errors import UserError, run
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.review import compare as review
 from stages.core.review import markdown as review_markdown
 

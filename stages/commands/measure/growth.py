@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import read_resolved, read_yaml
+from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.figures.style import to_svg
 from stages.core.measure import growth
 from stages.core.measure.growth import MANY, ONE, Point

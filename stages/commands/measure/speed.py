@@ -36,7 +36,8 @@ from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import Row, load_row, read_yaml
+from stages.core.config.row import Row, load_row
+from stages.core.config.yaml import read_yaml
 from stages.core.data import splits, store
 from stages.core.data.splits import Splits
 from stages.core.measure import scaling, speed

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, run
-from stages.core.config.schema import read_yaml, validate
+from stages.core.config.validation import validate
+from stages.core.config.yaml import read_yaml
 from stages.core.measure import verification
 from stages.core.records import records
 

@@ -20,7 +20,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Params, Regularizers, ReportedRow, Row, Study, one_line, read_yaml, validate
+from stages.core.base.text import one_line
+from stages.core.config.row import Regularizers, Row
+from stages.core.config.study import Params, ReportedRow, Study
+from stages.core.config.validation import validate
+from stages.core.config.yaml import read_yaml
 
 HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")

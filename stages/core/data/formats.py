@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Dataset
+from stages.core.config.row import Dataset
 from stages.core.data.archives import members
 
 MAX_MEMBERS = 2_000_000

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Split
+from stages.core.config.row import Split
 from stages.core.data.formats import Arrays
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]

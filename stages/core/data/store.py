@@ -9,7 +9,9 @@ from pydantic import Field
 
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import Count, Dataset, File, read_yaml, validate
+from stages.core.config.row import Dataset, File
+from stages.core.config.validation import Count, validate
+from stages.core.config.yaml import read_yaml
 from stages.core.data.fetch import fetch, held
 from stages.core.data.formats import Arrays, from_bytes, read, to_bytes
 

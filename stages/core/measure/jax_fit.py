@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from stages.core.config.schema import SGD, Adam, AdamW, Dense, Dropout, Initializer, Regularizer, RMSprop, Row
+from stages.core.config.row import SGD, Adam, AdamW, Dense, Dropout, Initializer, Regularizer, RMSprop, Row
 from stages.core.data.splits import Splits
 from stages.core.measure.speed import Trained, evaluation_interval
 

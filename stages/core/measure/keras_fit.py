@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stages.core.config.schema import Row
+from stages.core.config.row import Row
 from stages.core.data.splits import Splits
 from stages.core.measure.speed import Trained, evaluation_interval
 from stages.core.training import augmentation, models

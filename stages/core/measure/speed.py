@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
-from stages.core.config.schema import Conv2D, Dense, Row, output_shape
+from stages.core.config.row import Conv2D, Dense, Row, output_shape
 from stages.core.data.splits import Splits
 
 CONTESTANTS = {

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Count, Finite, validate
+from stages.core.config.validation import Count, Finite, validate
 
 SIGNIFICANT_DIGITS = 7
 """Of a float in a record: what float32 carries."""

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import validate
+from stages.core.config.validation import validate
 from stages.core.records import records
 from stages.core.records.records import Record
 from stages.core.results import statistics

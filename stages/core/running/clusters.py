@@ -14,7 +14,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, model_validator
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import Count, Finite, Schema, one_line
+from stages.core.base.text import one_line
+from stages.core.config.validation import Count, Finite, Schema
 
 INSTALL = "make setup EXTRAS=cluster"
 WORKER = """

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.core.base.errors import UserError
-from stages.core.config.schema import read_yaml
+from stages.core.config.yaml import read_yaml
 from stages.core.running import lockfile
 
 DVC = (sys.executable, "-m", "dvc")

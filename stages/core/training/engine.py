@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stages.core.config.schema import Row
+from stages.core.config.row import Row
 from stages.core.training import models, optimizers, penalties
 
 Samples = dict[str, tuple[np.ndarray, np.ndarray]]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stages.core.config.schema import (
+from stages.core.config.row import (
     BatchNormalization,
     Conv2D,
     Dense,

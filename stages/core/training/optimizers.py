@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from stages.core.config.schema import SGD, Adam, AdamW, Optimizer, RMSprop
+from stages.core.config.row import SGD, Adam, AdamW, Optimizer, RMSprop
 
 Tensors = list[tf.Tensor]
 Update = Callable[[tf.Tensor, Tensors, tf.Tensor], tuple[tf.Tensor, Tensors]]

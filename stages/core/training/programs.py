@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path
 
 from stages.core.base.files import write_atomically
-from stages.core.config.schema import Row
+from stages.core.config.row import Row
 
 ARCHIVES = Path("build/programs")
 MOST = 100  # archives; the one that was used longest ago makes room

@@ -1,45 +1,16 @@
-"""What a resolved row and a study may contain, checked by pydantic; a mistake is one line with file and key."""
+"""What a resolved row may contain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from stages.core.base.errors import UserError
+from stages.core.config.validation import Count, Decay, Finite, NotNegative, Positive, Schema, Sha256, validate
+from stages.core.config.yaml import read_yaml
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NotNegative = Annotated[Finite, Field(ge=0)]
-Positive = Annotated[Finite, Field(gt=0)]
-Decay = Annotated[Finite, Field(ge=0, lt=1)]
-Share = Annotated[Finite, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Activation = Literal["linear", "relu", "sigmoid", "softmax", "tanh"]
-
-
-class Schema(BaseModel):
-    """Base of every part: unknown keys and wrong types are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Selection(Schema):
-    """Which data set a study runs on, and how many seeds of each row."""
-
-    dataset: str
-    seeds: Count
-
-
-class Params(Schema):
-    """All of params.yaml; `cifar10` is for dvc.yaml, which lists the data sets to fetch."""
-
-    device: Literal["auto", "cpu", "gpu"]
-    cifar10: str | None = None
-    studies: Annotated[dict[str, Selection], Field(min_length=1)]
 
 
 class File(Schema):
@@ -251,103 +222,6 @@ class Row(Schema):
         return self
 
 
-class ReportedRow(Schema):
-    """What a study says about one row besides its overrides; `beyond`: the document has no such row."""
-
-    label: Annotated[str, Field(min_length=1)]
-    overrides: list[str] = []
-    reported: Finite | None = None
-    reported_log: str | None = None
-    same_reported_as: str | None = None
-    beyond: bool = False
-
-
-class Log(Schema):
-    """A training log as a document prints it, one value an epoch."""
-
-    epochs: list[Count]
-    loss: list[Finite]
-    accuracy: list[Share]
-    val_loss: list[Finite]
-    val_accuracy: list[Share]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Log:
-        if len({len(column) for column in self.model_dump().values()}) != 1:
-            raise ValueError("every column needs one value for each epoch")
-        if not self.epochs or sorted({*self.epochs}) != self.epochs:
-            raise ValueError("epochs: must rise, each one once")
-        return self
-
-
-class Headings(Schema):
-    label: str
-    reported: str
-
-
-class Claim(Schema):
-    """Something said about a study, an expression that decides it, and the reason; `needs`: rows that it speaks of and
-    that the study may not have yet."""
-
-    claim: str
-    holds: str
-    because: str
-    needs: list[str] = []
-
-
-class Verdict(Schema):
-    """What a study tells the person who asked: one sentence each, and what to write. All of `holds` must hold."""
-
-    holds: Annotated[list[str], Field(min_length=1)]
-    needs: list[str] = []
-    cause: str
-    change: str
-    snippet: str
-    sure: str
-    otherwise: str
-
-
-class Answer(Schema):
-    """A study's answer: templates of sentences and claims that the tables fill in."""
-
-    measured: str
-    claims: Annotated[list[Claim], Field(min_length=1)]
-
-
-class Study(Schema):
-    """What a study shows: the document's question, its figures and its rows, in the document's order.
-
-    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do; `same_data`: are the
-    reported figures of the study's data; `verdict`: the first whose rows are all there is said.
-    """
-
-    title: str
-    question: str
-    claim: str
-    source: str
-    figure_title: str
-    headings: Headings
-    url: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
-    metric: Literal["test.accuracy", "validation.accuracy", "train.mae", "validation.mae", "test.mae"]
-    baseline: str
-    asked: str | None = None
-    fixed: str | None = None
-    same_data: bool = True
-    notes: list[str] = []
-    reported_logs: dict[str, Log] = {}
-    answer: Answer | None = None
-    verdict: list[Verdict] = []
-    rows: dict[str, ReportedRow]
-
-    @model_validator(mode="after")
-    def _plausible(self) -> Study:
-        highest = 1 if self.metric.endswith("accuracy") else float("inf")
-        for name, row in self.rows.items():
-            if row.reported is not None and not 0 <= row.reported <= highest:
-                raise ValueError(f"rows.{name}.reported: {row.reported} is no {self.metric}")
-        return self
-
-
 def output_shape(layers: list[Layer], shape: list[int]) -> list[int]:
     """Shape of one sample behind `layers`, from its `shape` before them.
 
@@ -384,59 +258,3 @@ def output_shape(layers: list[Layer], shape: list[int]) -> list[int]:
 def load_row(path: Path) -> Row:
     """Read a resolved row that `compose` wrote."""
     return validate(Row, read_yaml(path), str(path))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping as it is written, references included.
-
-    Raises:
-        UserError: there is no such file, or it is not a mapping in YAML.
-    """
-    try:
-        data = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or one_line(error)}") from None
-    except Exception as error:  # YAML's constructors raise whatever int(), float() and the like do
-        raise UserError(f"{path}: {one_line(error)}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: is not a mapping of keys to values")
-    return data
-
-
-def read_resolved(path: Path) -> dict[str, Any]:
-    """A YAML file that `compose` wrote, several times faster than by `read_yaml`.
-
-    Such files hold plain values in the form that PyYAML itself gives them, so there is nothing on which YAML's readers
-    differ.
-
-    Raises:
-        UserError: there is no such file, or it is not a mapping in YAML.
-    """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: {one_line(error)}; run `dvc repro compose`") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: is not a mapping of keys to values; run `dvc repro compose`")
-    return data
-
-
-def validate(schema, data: dict[str, Any], where: str):
-    """`data` as `schema`, a pydantic model.
-
-    Raises:
-        UserError: the first mistake in one line: `where`, the key, what is expected and what is given.
-    """
-    try:
-        return schema.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(first["input"], dict | list) else f" (given: {first['input']!r})"
-        text = one_line(f"{key + ': ' if key else ''}{message}{given}")
-        raise UserError(f"{where}: {text}") from None
-
-
-def one_line(error: Any) -> str:
-    return " ".join(str(error).split())
