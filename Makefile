@@ -12,11 +12,12 @@ help: ## Show what can be done here
 setup: .venv/ready ## Make .venv with the pinned packages
 	@$(if $(EXTRAS),.venv/bin/pip install --quiet --constraint .venv/constraints.txt --editable '.[$(EXTRAS)]')
 
-.venv/ready: requirements.lock
+.venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "regbench: Python 3.11 to 3.13 is needed; name one: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --require-hashes --requirement requirements.lock
 	.venv/bin/pip freeze > .venv/constraints.txt
+	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Train digits_comparison afresh (no download) and show its table
@@ -26,17 +27,17 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 
 JOBS ?= 1
 repro: setup ## Bring all results up to date, JOBS=N rows at once
-	@python -m stages.commands.mend
-	$(if $(filter-out 1,$(JOBS)),python -m stages.commands.repro --jobs $(JOBS),dvc repro)
+	@regbench mend
+	$(if $(filter-out 1,$(JOBS)),regbench repro --jobs $(JOBS),dvc repro)
 
 CLUSTER ?= local
 fanout: setup ## The same on a Dask cluster: CLUSTER=slurm, CLUSTER="slurm workers=20" (conf/cluster/; EXTRAS=cluster)
-	@python -m stages.commands.mend
-	python -m stages.commands.fanout $(CLUSTER)
+	@regbench mend
+	regbench fanout $(CLUSTER)
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
 	dvc repro report answers overview
-	python -m stages.commands.readme
+	regbench readme
 	@$(MAKE) --no-print-directory check
 	@echo "file://$(CURDIR)/results/report.html"
 
@@ -46,33 +47,33 @@ check: setup ## Compare every table with what the records give
 
 BASE ?= main
 review: setup ## Say what this change does to the results, as Markdown (BASE=any Git revision)
-	@python -m stages.commands.review '$(BASE)'
+	@regbench review '$(BASE)'
 
 DEVICE ?= cpu
 speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS=, ROUNDS=, DEVICE=gpu)
 	dvc repro compose
-	python -m stages.commands.measure.speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	regbench speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 scaling: setup ## Time and memory of the engine against seeds, samples and rows
 	dvc repro compose
-	python -m stages.commands.measure.speed --scaling
+	regbench speed --scaling
 
 growth: setup ## What the pipeline itself costs from 10 to 2,000 rows (half an hour; EXTRAS=cluster)
-	python -m stages.commands.measure.growth
+	regbench growth
 
 verify: setup ## Train a few committed rows again and compare (KEYS="study/row ...", ROWS=3, SEED=)
 	dvc repro compose
-	python -m stages.commands.measure.verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+	regbench verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 test: setup ## Run the tests
 	python -m pytest
 
 torture: setup ## Kills, full disks, broken configurations, at length (15 to 20 minutes): results/reliability.md
-	python -m stages.commands.measure.torture
+	regbench torture
 
 soak: setup ## The pipeline again and again for MINUTES=60: does anything grow? results/reliability.md
-	python -m stages.commands.measure.soak $(if $(MINUTES),--minutes $(MINUTES))
+	regbench soak $(if $(MINUTES),--minutes $(MINUTES))
 
 audit: ## Look the pinned packages up in the database of known vulnerabilities (needs the network)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \

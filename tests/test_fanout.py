@@ -30,9 +30,9 @@ from stages.core.running.board import State
 ROOT = Path(__file__).parent.parent
 SHEET = ROOT / "results/datasets/digits.json"
 ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
-JOBS = ("stages.commands.repro", "--jobs", "2")
+JOBS = ("stages.commands.cli", "repro", "--jobs", "2")
 KEYS = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
-FANOUT = ("stages.commands.fanout", "local", "workers=2")
+FANOUT = ("stages.commands.cli", "fanout", "local", "workers=2")
 
 MADE_UP = '''"""Stage train, made up: a record in no time."""
 
@@ -279,7 +279,7 @@ def test_slurm_jobs_ask_for_what_the_file_says():
 
 def test_without_dask_the_command_says_what_to_install(template):
     blocked = "import runpy, sys; sys.modules['distributed'] = None; runpy.run_module(sys.argv[1], run_name='__main__')"
-    output = run(template, sys.executable, "-c", blocked, "stages.commands.fanout", expect=1)
+    output = run(template, sys.executable, "-c", blocked, "stages.commands.cli", "fanout", expect=1)
     assert output.splitlines() == [
         "regbench: Dask is not installed, which this command needs: make setup EXTRAS=cluster"
     ]

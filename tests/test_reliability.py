@@ -189,7 +189,7 @@ def test_after_a_kill_the_next_repro_ends_with_the_same_bytes(undisturbed, tmp_p
             time.sleep(chance.uniform(0, longest))
             if repro.process.poll() is None:
                 repro.kill(alone)
-                mended = small.run(folder, sys.executable, "-m", "stages.commands.mend")
+                mended = small.run(folder, sys.executable, "-m", "stages.commands.cli", "mend")
                 after = small.run(folder, "dvc", "repro")
                 assert differing(snapshot(folder), snapshot(undisturbed)) == [], after
                 wait(lambda: not repro.left())  # what the killed one had started goes on, and must not do harm later
@@ -220,11 +220,11 @@ def test_a_lock_file_that_dvc_was_killed_in_is_mended(small_repository, tmp_path
     content = (folder / "dvc.lock").read_bytes()
     (folder / "dvc.lock").write_bytes(content[: int(cut * len(content))])
     (folder / ".dvc/tmp/rwlock").write_bytes(b"")
-    said = small.run(folder, sys.executable, "-m", "stages.commands.mend")
+    said = small.run(folder, sys.executable, "-m", "stages.commands.cli", "mend")
     assert [line.split()[1] for line in said.splitlines()] == ["dvc.lock", ".dvc/tmp/rwlock"]
     assert small.ran(folder) == []
     assert differing(snapshot(folder), snapshot(small_repository)) == []
-    assert small.run(folder, sys.executable, "-m", "stages.commands.mend") == ""
+    assert small.run(folder, sys.executable, "-m", "stages.commands.cli", "mend") == ""
 
 
 def test_a_download_killed_half_way_leaves_nothing(server, tmp_path):  # noqa: F811

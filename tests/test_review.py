@@ -353,7 +353,8 @@ def test_index_and_working_tree_stay_as_they_are(repository, reviewed):
 def test_the_command_prints_markdown_and_nothing_else(repository):
     repository.commit(load(f"{DIGITS}/none"))
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(repository.folder)}
-    command_line = [sys.executable, "-B", "-m", "stages.commands.review", "main"]
+    call = "import sys; from stages.commands import review; sys.argv[1:] = ['main']; review.main()"
+    command_line = [sys.executable, "-B", "-c", call]
     done = subprocess.run(
         command_line, cwd=repository.folder, env=environment, capture_output=True, encoding="utf-8", check=True
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_sameness import OPTIMIZERS
 
-from stages.commands import speed
+from stages.commands.measure import speed
 from stages.core.base.errors import UserError
 from stages.core.measure import scaling
 from stages.core.measure import speed as benchmark

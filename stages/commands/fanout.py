@@ -1,6 +1,6 @@
 """`dvc repro` with the rows trained by a Dask cluster.
 
-    python -m stages.commands.fanout [CLUSTER [KEY=VALUE ...]]
+    regbench fanout [CLUSTER [KEY=VALUE ...]]
 
 CLUSTER is a file of conf/cluster/ (local if none is named), KEY=VALUE changes a value of it as Hydra does. Workers
 train in copies of the code as it is now, uncommitted changes included, and need no shared file system: a row goes out
@@ -14,7 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.config import composition
 from stages.core.config.validation import validate
@@ -81,7 +81,3 @@ def check(key: str, content: bytes) -> None:
     sheet = validate(records.Sheet, records.load_json(path.read_bytes(), str(path)), str(path))
     where = f"the record of {key}"
     records.check(records.parse(content, where), row, sheet, where)
-
-
-if __name__ == "__main__":
-    run(main)

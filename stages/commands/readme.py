@@ -1,11 +1,11 @@
 """Put the overview of results/overview.md between its two markers in README.md.
 
-python -m stages.commands.readme
+regbench readme
 """
 
 from pathlib import Path
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.results import overview
 
@@ -13,14 +13,10 @@ README, OVERVIEW = Path("README.md"), Path("results/overview.md")
 
 
 def main() -> None:
-    for path, remedy in ((README, "run this in the repository's root"), (OVERVIEW, "`dvc repro overview` writes it")):
+    for path, remedy in ((README, "git checkout README.md"), (OVERVIEW, "`dvc repro overview` writes it")):
         if not path.is_file():
             raise UserError(f"{path}: is missing; {remedy}")
     old = README.read_text(encoding="utf-8")
     new = overview.embed(old, OVERVIEW.read_text(encoding="utf-8"))
     if new != old:
         write_atomically(README, new)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,6 +1,6 @@
 """`dvc repro` with several rows at once on this machine.
 
-    python -m stages.commands.repro --jobs N
+    regbench repro --jobs N
 
 Each stale row trains under a `dvc repro` of its own, with its share of the cores and, where there are several, a GPU;
 the output goes to build/logs/<study>/<row>.log. Where N rows would have less than two cores or one GPU each, some start
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
 from stages.core.running import cores, dvc
 from stages.core.running.board import Board, State, shown
@@ -112,7 +112,3 @@ def stop(processes: list[subprocess.Popen]) -> None:
         deadline = time.monotonic() + GRACE
         while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
             time.sleep(TICK)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,6 +1,6 @@
 """What a change does to the results: run records of a Git revision and of the working tree -> Markdown on stdout.
 
-    python -m stages.commands.review BASE
+    regbench review BASE
 
 As in a pull request, the working tree is compared with the last commit that it shares with BASE (the merge base of BASE
 and HEAD): what BASE got in the meantime is no change of this one. Nothing is checked out; Git is only asked.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
 from stages.core.review import compare as review
 from stages.core.review import markdown as review_markdown
@@ -22,9 +22,7 @@ RECORD = re.compile(rf"{RUNS.as_posix()}/([^/.][^/]*/[^/.][^/]*)\.json")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        "python -m stages.commands.review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", metavar="BASE", help="a Git revision: branch, tag, commit")
     base = parser.parse_args().base
     commit = common_commit(base)
@@ -90,7 +88,3 @@ def git(*arguments: str, given: str = "") -> bytes:
     if done.returncode and done.stderr:
         raise UserError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip().splitlines()[0]}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    run(main)

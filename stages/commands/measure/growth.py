@@ -1,6 +1,6 @@
 """What the pipeline itself costs as rows grow: results/growth.csv, growth.md and growth.svg.
 
-    python -m stages.commands.measure.growth [--rows N ...] [--fanout N ...]
+    regbench growth [--rows N ...] [--fanout N ...]
 
 Repositories with made-up records are built in a temporary folder, in two layouts: all rows in one dvc.yaml, and a
 dvc.yaml for each study. Training there copies a record; everything else is this repository's code and DVC. --rows says
@@ -23,7 +23,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.figures.style import to_svg
@@ -157,7 +157,3 @@ def timed(folder: Path, *command: str) -> float:
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    run(main)

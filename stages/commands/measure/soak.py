@@ -1,6 +1,6 @@
 """The pipeline run again and again: do memory, temporary files or DVC's cache grow? results/reliability.md says.
 
-    python -m stages.commands.measure.soak [--minutes M]
+    regbench soak [--minutes M]
 
 It runs in a temporary clone of the last commit, with a DVC cache of its own, for M minutes (60), and then a few times
 in turn with a fresh clone. A run of less than half an hour only shows its table.
@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from stages.core.base import machine
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.measure import reliability, soak
 
@@ -135,7 +135,3 @@ def _count(folder: Path) -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in _files(folder))
-
-
-if __name__ == "__main__":
-    run(main)

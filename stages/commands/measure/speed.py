@@ -1,12 +1,12 @@
 """How fast the engine is next to Keras and JAX: results/speed.md and .csv.
 
-    python -m stages.commands.measure.speed [--rounds N] [--device gpu]
+    regbench speed [--rounds N] [--device gpu]
         Every model, each on a part of its budget.
-    python -m stages.commands.measure.speed --only STUDY[/ROW] [--seeds S] [--epochs E] [--rounds N] [--device gpu]
+    regbench speed --only STUDY[/ROW] [--seeds S] [--epochs E] [--rounds N] [--device gpu]
         One row, the stage and `model.fit` in full (or for S seeds and E epochs); writes results/speed_<study>.*.
-    python -m stages.commands.measure.speed --scaling
+    regbench speed --scaling
         Time and memory as seeds, samples and rows grow; writes results/scaling.*.
-    python -m stages.commands.measure.speed run CONTESTANT STUDY/ROW --seeds S --epochs E [--samples N] [--device gpu]
+    regbench speed run CONTESTANT STUDY/ROW --seeds S --epochs E [--samples N] [--device gpu]
         One process; its last line is what it measured, as JSON.
 
 With --device gpu the sameness with Keras is checked on the GPU first, and the files are speed_gpu.* and so on.
@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.config.row import Row, load_row
 from stages.core.config.yaml import read_yaml
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stages.commands.measure.speed")
+    parser = argparse.ArgumentParser(prog="regbench speed")
     parser.add_argument("--only", metavar="STUDY[/ROW]")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--epochs", type=int)
@@ -84,7 +84,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
 
 
 def _run_arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stages.commands.measure.speed run")
+    parser = argparse.ArgumentParser(prog="regbench speed run")
     parser.add_argument("contestant", choices=PROGRAMS)
     parser.add_argument("row")
     parser.add_argument("--seeds", type=int, default=1)
@@ -119,7 +119,7 @@ def compare(arguments: argparse.Namespace) -> None:
                 measurements.append(_measure(task, turn, samples, arguments.device))
     lines = speed.summarize(measurements, budgets)
     machine = _machine(arguments.device)
-    notes = [f"command: `{' '.join(['python -m stages.commands.measure.speed', *sys.argv[1:]])}`"]
+    notes = [f"command: `{' '.join(['regbench speed', *sys.argv[1:]])}`"]
     if not any(one.contestant == "jax" for one in measurements):
         notes.append(WITHOUT_JAX)
     text = speed.to_markdown(lines, measurements, budgets, machine, notes)
@@ -218,7 +218,7 @@ def _answer(name: str, key: str, device: str, *options: str) -> dict[str, Any]:
 
 
 def _run_command(name: str, key: str, device: str, *options: str) -> list[str]:
-    return [sys.executable, "-m", "stages.commands.measure.speed", "run", name, key, "--device", device, *options]
+    return [sys.executable, "-m", "stages.commands.cli", "speed", "run", name, key, "--device", device, *options]
 
 
 def _measure(task: speed.Task, turn: int, samples: int, device: str) -> speed.Measurement:
@@ -429,7 +429,3 @@ def _matrix_rate(device: str) -> float:
         multiply()
         seconds.append(time.perf_counter() - begun)
     return 2 * MATRIX**3 / statistics.median(seconds)
-
-
-if __name__ == "__main__":
-    run(main)

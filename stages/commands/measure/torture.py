@@ -1,6 +1,6 @@
 """Everything that could lose a result or make a wrong one, tried at length: results/reliability.md.
 
-    python -m stages.commands.measure.torture [--kills N] [--configurations N] [--seed S]
+    regbench torture [--kills N] [--configurations N] [--seed S]
 
 It runs the tests of reliability in their full forms, in temporary copies. What is written is of a full run: one of
 fewer kills or configurations only shows its table.
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from stages.core.base import machine
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.measure import reliability
 
@@ -41,7 +41,7 @@ def main() -> None:
     chosen = {name: value for name, value in vars(arguments).items() if value != parser.get_default(name)}
     options = "".join(f" --{name} {value}" for name, value in chosen.items())
     facts = machine.describe(PACKAGES)
-    section = reliability.torture_section(points, figures, facts, f"python -m stages.commands.measure.torture{options}")
+    section = reliability.torture_section(points, figures, facts, f"regbench torture{options}")
     if arguments.kills < KILLS or arguments.configurations < CONFIGURATIONS:
         print(f"\n{section}\nregbench: not a full run, so {REPORT} stays as it is")
         return
@@ -68,7 +68,3 @@ def _run_tests(kills: int, configurations: int, seed: int) -> str:
         if not report.is_file():
             raise UserError("pytest did not run, see above")
         return report.read_text(encoding="utf-8")
-
-
-if __name__ == "__main__":
-    run(main)

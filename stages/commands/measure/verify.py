@@ -1,6 +1,6 @@
 """Do the committed records say what the code gives? A few rows are trained again and compared with their records.
 
-    python -m stages.commands.measure.verify [STUDY/ROW ...] [--rows N] [--seed S] [--minutes M] [--exact]
+    regbench verify [STUDY/ROW ...] [--rows N] [--seed S] [--minutes M] [--exact]
 
 Without names, N rows (3) are drawn at random; no row is begun after M minutes (15). They train in a temporary folder,
 and results/ is only read. A record does not say on which processor it was made: numbers that are all the same are
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_yaml
 from stages.core.measure import verification
@@ -93,7 +93,3 @@ def _trained(key: str, folder: Path) -> dict[str, Any]:
     if done.returncode:
         raise UserError(f"{key}: the training failed, see above")
     return records.load_json(record.read_bytes(), str(record))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,13 +1,16 @@
 """Files that are either whole or absent, and files that must say what their sources say."""
 
-import fcntl
 import glob
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 from stages.core.base.errors import UserError
+
+POSIX = os.name == "posix"
+"""Elsewhere nobody can rename or remove a file that is open, so files are closed first and no lock is needed."""
 
 
 def write_atomically(path: Path | str, content: bytes | str) -> None:
@@ -49,11 +52,14 @@ def _write(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             with suppress(OSError):  # where locks are not supported, nothing is ever taken for a leftover
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _lock(file)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
             temporary.chmod(0o644)  # mkstemp makes files private
+            if POSIX:
+                temporary.replace(path)  # while the lock is held
+        if not POSIX:
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -90,5 +96,17 @@ def _remove_leftovers(path: Path) -> None:
     """A living writer holds a lock on its temporary file, a dead one does not."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with suppress(OSError), leftover.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            leftover.unlink()
+            _lock(file)
+            if POSIX:
+                leftover.unlink()
+        if not POSIX:
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _lock(file: IO[Any]) -> None:
+    """Lock an open file for this process, at once; OSError: another one has it."""
+    if POSIX:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
