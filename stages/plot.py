@@ -1,4 +1,4 @@
-"""Stage plot: build/studies/<study>.yaml and results/tables/<study>*.csv -> results/figures/<study>/*.svg.
+"""Stage plot: build/studies/<study>.yaml, results/tables/<study>*.csv, results/runs/<study> -> results/figures/<study>.
 
     python -m stages.plot <study>
 
@@ -17,10 +17,11 @@ from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.figures import draw
-from stages.core.results import checked_csv
+from stages.core.records import records
+from stages.core.results import checked_csv, tables
 from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
-STUDIES, TABLES, FIGURES = Path("build/studies"), Path("results/tables"), Path("results/figures")
+STUDIES, RESULTS = Path("build/studies"), Path("results")
 SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
 
 
@@ -29,9 +30,10 @@ def main() -> None:
         raise UserError("usage: python -m stages.plot <study>")
     name = sys.argv[1].rpartition("@")[2]  # DVC gives the stage's name
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
-    frames = [_read_table(study, ending, schema) for ending, schema in SCHEMAS.items()]
-    drawn = {f"{figure}.svg": draw.to_svg(drawing) for figure, drawing in draw.draw(study, *frames).items()}
-    folder = FIGURES / name
+    table, curves, seeds, weights = (_read_table(study, ending, schema) for ending, schema in SCHEMAS.items())
+    figures = draw.draw(study, table, seeds, weights, _distances(study, curves), _read_summaries(study))
+    drawn = {f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}") for figure, drawing in figures.items()}
+    folder = RESULTS / "figures" / name
     for file, svg in drawn.items():
         write_atomically(folder / file, svg)
         print(folder / file)
@@ -43,11 +45,28 @@ def main() -> None:
 def _read_table(study: dict[str, Any], ending: str, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """A table of the study, all of its rows in their order."""
     name = study["name"]
-    path = TABLES / f"{name}{ending}.csv"
+    path = RESULTS / "tables" / f"{name}{ending}.csv"
     frame = checked_csv.read(_read(path, f"aggregate@{name}"), schema, str(path))
     if list(frame["row"].unique()) != list(study["rows"]):
         raise UserError(f"{path}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
     return frame
+
+
+def _distances(study: dict[str, Any], curves: pd.DataFrame) -> pd.DataFrame:
+    """Distance of every row to each of the study's logs: columns log, row, distance, limit."""
+    columns = ["log", "row", "distance", "limit"]
+    found = [
+        tables.rank_by_distance(log, curves).rename_axis("row").reset_index().assign(log=name)
+        for name, log in study["reported_logs"].items()
+    ]
+    return pd.concat([pd.DataFrame(columns=columns), *found]).reindex(columns=columns)
+
+
+def _read_summaries(study: dict[str, Any]) -> dict[str, records.Summary]:
+    """The curves of every seed, by row; the tables are made of these records, so `aggregate` has checked them."""
+    paths = {row: RESULTS / "runs" / study["name"] / f"{row}.json" for row in study["rows"]}
+    parsed = {row: records.parse(_read(path, f"train@{study['name']}/{row}"), str(path)) for row, path in paths.items()}
+    return {row: records.summarize(record) for row, record in parsed.items()}
 
 
 def _read(path: Path, stage: str) -> str:

@@ -1,482 +1,437 @@
 """Figures: the right marks at the right places, the same bytes every time, and no table that they do not survive."""
 
+import json
 import math
 import re
 import subprocess
 import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
+import test_records
+from matplotlib.colors import to_hex
 
 from stages import plot
 from stages.core.base.errors import UserError
-from stages.core.figures import draw
-from stages.core.figures.coefficients import coefficients
-from stages.core.figures.curves import learning_curves
-from stages.core.figures.differences import BELOW, differences
+from stages.core.figures import draw, style
+from stages.core.figures.answer import answer
+from stages.core.figures.curves import curves as learning_curves
+from stages.core.figures.differences import BELOW, differences, groups
+from stages.core.figures.frames import thinned
 from stages.core.figures.generalization import generalization
-from stages.core.figures.log import LOG_COLUMNS, reported_log
-from stages.core.figures.page import WIDTH, inches
-from stages.core.figures.penalty import penalty_shares
-from stages.core.figures.style import DIVERGED, INK, STYLES, style_of
-from stages.core.figures.weights import weight_norms
+from stages.core.figures.heatmap import effects
+from stages.core.figures.log import log_distances
+from stages.core.figures.loss import losses
+from stages.core.figures.norms import kernel_norms
+from stages.core.figures.response import response
+from stages.core.records import records
+from stages.core.results import tables
 from stages.core.results.checked_csv import to_csv
 from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
-ALWAYS = ["differences", "curves", "penalty", "coefficients", "generalization", "weight_norms"]
-ROWS = {
-    "none": ("no regularizer", "none", {}, 0.977, 0.9772),
-    "l2_1e-3": ("kernel l2(0.001)", "kernel l2", {"kernel": {"l2": 1e-3}}, 0.969, 0.9701),
-    "l2_1e-4": ("kernel l2(0.0001)", "kernel l2", {"kernel": {"l2": 1e-4}}, 0.9785, 0.9778),
-    "bias": ("bias l2(0.0001)", "bias l2", {"bias": {"l2": 1e-4}}, None, 0.9773),
-    "diverged": ("activations linear", "none", {}, 0.098, NAN),
+ROWS = {  # label, kind, coefficients, context, reported, measured
+    "none": ("no regularizer", "none", {}, "", 0.97, 0.97),
+    "l2": ("kernel_regularizer=l2(0.001)", "kernel l2", {"kernel": {"l2": 1e-3}}, "", 0.95, 0.94),
+    "bias": ("bias_regularizer=l2(0.0001)", "bias l2", {"bias": {"l2": 1e-4}}, "", None, 0.971),
+    "linear": ("activation='linear'", "none", {}, "activation=linear", 0.92, 0.92),
+    "linear_l2": (
+        "activation='linear', kernel_regularizer=l2(0.001), bias_regularizer=l2(0.001)",
+        "mixed",
+        {"kernel": {"l2": 1e-3}},
+        "activation=linear",
+        None,
+        0.91,
+    ),
+    "lost": ("learning rate 3", "none", {}, "lr=3", None, NAN),
 }
-KINDS = {"conv2d": ("kernel", "bias"), "batch_normalization": ("gamma", "beta")}
-LOG = {
-    "epochs": [1, 2],
-    "loss": [2.4, 2.3],
-    "accuracy": [0.1, 0.11],
-    "val_loss": [2.3, 2.3],
-    "val_accuracy": [0.1, 0.1],
-}
+NOISE = np.array([-0.002, 0.0, 0.001, 0.001])
 
 
-def a_study(rows=None, n=10, **changes):
-    """A study with its table and curves; a row is (label, kind, coefficients, reported, measured mean or NaN)."""
-    rows = rows or ROWS
-    study = {
+def a_study(**changes):
+    rows = {
+        row: {"label": label, "regularizer": kind, "regularizers": terms, "context": context, "reported": reported}
+        for row, (label, kind, terms, context, reported, _) in ROWS.items()
+    }
+    return {
         "name": "toy",
-        "figure_title": "What a regularizer does",
-        "dataset_title": "Toy digits",
         "metric": "test.accuracy",
         "higher_is_better": True,
-        "baseline": next(iter(rows)),
-        "n_seeds": n,
-        "reported_logs": {},
-        "rows": {
-            key: {
-                "label": label,
-                "regularizer": kind,
-                "regularizers": terms,
-                "reported": reported,
-                "reported_log": None,
-            }
-            for key, (label, kind, terms, reported, _) in rows.items()
-        },
+        "baseline": "none",
+        "asked": "l2",
+        "fixed": "none",
+        "n_seeds": len(NOISE),
+        "rows": rows,
         **changes,
     }
-    table = pd.DataFrame([_line(study, key, mean, n) for key, (*_, mean) in rows.items()])
-    curves = pd.concat([_curve(study, key, mean, n) for key, (*_, mean) in rows.items()], ignore_index=True)
-    return study, table, curves
 
 
-def _line(study, key, mean, n):
-    baseline = key == study["baseline"]
-    base = ROWS["none"][4]
-    many = n > 1
-    reported = study["rows"][key]["reported"]
-    difference = NAN if baseline else mean - base
-    sd = 0.001 if many and math.isfinite(mean) else NAN
-    return {
-        "study": study["name"],
-        "row": key,
-        "label": study["rows"][key]["label"],
-        "reported": NAN if reported is None else reported,
-        "metric": study["metric"],
-        "n": n,
-        "n_finite": n if math.isfinite(mean) else 0,
-        "mean": mean,
-        "sd": sd,
-        "difference": difference,
-        "difference_low": difference - sd,
-        "difference_high": difference + sd,
-        "p_value": NAN,
-        "p_holm": 0.01 if math.isfinite(difference) and many else NAN,
-        "effect_size": NAN,
-        "prediction_low": mean - 3 * sd,
-        "prediction_high": mean + 3 * sd,
-        "reproduced": "" if reported is None or not many else "yes" if abs(reported - mean) < 3 * sd else "no",
-        "diagnosis": "learning" if math.isfinite(mean) else "diverged",
-        "evidence": "constructed",
-        "train": mean,
-        "validation": NAN,
-        "test": mean,
-        "penalty_share": 0.3 if study["rows"][key]["regularizers"] else 0.0,
-        "log_distance": NAN,
-    }
+def a_table():
+    base = ROWS["none"][5]
+    lines = []
+    for row, (*_, mean) in ROWS.items():
+        change = NAN if row == "none" else mean - base
+        half = NAN if row == "linear_l2" else 0.002
+        lines.append(
+            {
+                "row": row,
+                "reported": ROWS[row][4] or NAN,
+                "n_finite": 0 if math.isnan(mean) else len(NOISE),
+                "mean": mean,
+                "difference": change,
+                "difference_low": change - half,
+                "difference_high": change + half,
+                "p_holm": 0.01 if row in ("l2", "linear") else 0.4,
+                "diagnosis": "diverged" if row == "lost" else "learning",
+            }
+        )
+    return pd.DataFrame(lines)
 
 
-def _curve(study, key, mean, n, epochs=(1, 2, 3)):
-    share = 0.3 if study["rows"][key]["regularizers"] else 0.0
-    lost = not math.isfinite(mean)
-    values = {
-        "loss": 0.5,
-        "data_loss": 0.5 * (1 - share),
-        "penalty": 0.5 * share,
-        "penalty_share": share,
-        "accuracy": mean,
-        "val_loss": 0.6,
-        "val_accuracy": mean,
-    }
-    lines = [
-        (study["name"], key, epoch, quantity, 0 if lost else n, NAN if lost else value, 0.01 if n > 1 else NAN)
-        for quantity, value in values.items()
-        for epoch in epochs
-    ]
-    return pd.DataFrame(lines, columns=["study", "row", "epoch", "quantity", "n", "mean", "sd"])
+def a_seeds_table():
+    return pd.DataFrame(
+        [
+            {"row": row, "seed": seed, "train": mean + 0.02 + noise / 2, "validation": NAN, "test": mean + noise}
+            for row, (*_, mean) in ROWS.items()
+            for seed, noise in enumerate(NOISE)
+        ]
+    )
+
+
+def some_curves(epochs=4):
+    lines = []
+    for row, (_, _, terms, *_, mean) in ROWS.items():
+        for seed, noise in enumerate(NOISE):
+            for epoch in range(1, epochs + 1):
+                value = mean - 0.1 / epoch + noise
+                loss = NAN if row == "lost" and seed else 0.5 / epoch
+                penalty = 0.3 * loss if "kernel" in terms else 1e-4 * loss if terms else 0.0
+                lines.append(
+                    {
+                        **{"row": row, "seed": seed, "epoch": epoch, "accuracy": value + 0.02, "val_accuracy": value},
+                        **{"loss": loss + penalty, "data_loss": loss, "penalty": penalty},
+                    }
+                )
+    return pd.DataFrame(lines)
 
 
 def marks(axes, label):
-    """All (x, y) that an axes draws under a label."""
+    """All finite (x, y) that an axes draws under a label."""
     lines = [line for line in axes.lines if line.get_label() == label]
     return [tuple(point) for line in lines for point in line.get_xydata() if np.isfinite(point).all()]
 
 
 def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts] + [text.get_text() for text in figure.texts]
+    found = [text for axes in figure.axes for text in axes.texts]
+    found += [text for legend in figure.legends for text in legend.get_texts()]
+    return [text.get_text() for text in found]
 
 
-def settings():
-    return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+# --- each figure
 
 
-def seeds_of(study, table):
-    """Seeds that fit the table, training better by 0.01; two of them, or one."""
+def test_differences_stand_at_the_tables_figures_and_say_them():
+    study, table = a_study(), a_table()
+    first, second = differences(study, table, a_seeds_table()).axes
+    assert marks(first, "l2") == [(pytest.approx(-0.03), 1)]
+    assert marks(second, "linear_l2") == [(pytest.approx(-0.06), 1)]
+    segments = [line.get_segments()[0] for line in first.collections if hasattr(line, "get_segments")]
+    (interval,) = [segment for segment in segments if len(segment) and segment[0][1] == 1]
+    assert interval[:, 0] == pytest.approx([-0.032, -0.028])
+    said = [text.get_text() for text in first.texts]
+    assert said == ["baseline", "−0.0300 [−0.0320, −0.0280]", "+0.0010 [−0.0010, +0.0030]", style.DIVERGED]
+    assert [text.get_text() for text in second.texts] == ["−0.0500 [−0.0520, −0.0480]", "−0.0600"]
+    faces = {line.get_label(): line.get_markerfacecolor() for line in first.lines}
+    assert faces["bias"] == "white" and faces["l2"] != "white"  # only what is more than noise is filled
+    assert marks(first, "reported") == [(0, BELOW), (pytest.approx(-0.02), 1 + BELOW)]
+    dots = np.concatenate([dots.get_offsets() for dots in first.collections if dots.get_offsets().shape[0] > 1])
+    assert sorted(dots[dots[:, 1] == 1][:, 0]) == pytest.approx([-0.03] * 4)  # l2 has the baseline's own noise
+
+
+def test_rows_that_share_a_further_change_stand_apart():
+    assert groups(a_study()) == {"": ["none", "l2", "bias", "lost"], "linear": ["linear", "linear_l2"]}
+
+
+def test_reported_figures_of_other_data_are_no_differences():
+    first, _ = differences(a_study(same_data=False), a_table(), a_seeds_table()).axes
+    assert marks(first, "reported") == []
+
+
+def test_the_answer_shows_every_seed_and_their_mean():
+    figure = answer(a_study(), some_curves(), guess=0.1)
+    (axes,) = figure.axes
+    thick = {to_hex(line.get_color()): line for line in axes.lines if line.get_linewidth() > 2}
+    thin = [line for line in axes.lines if line.get_linewidth() < 0.7]
+    assert len(thin) == 2 * len(NOISE)
+    assert thick[style.ASKED].get_ydata()[-1] == pytest.approx(0.94 - 0.025)
+    assert thick[style.FIXED].get_ydata()[-1] == pytest.approx(0.97 - 0.025)
+    (reported,) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert reported.get_xydata().tolist() == [[4, 0.95], [4, 0.97]]
+    assert "as asked: kernel l2(0.001)" in texts(figure) and "guessing" not in texts(figure)  # 0.1 is far off
+    assert "guessing" in texts(answer(a_study(), some_curves(), guess=0.88))
+    assert answer(a_study(asked=None), some_curves(), 0.1) is None
+
+
+def test_an_asked_row_that_diverges_says_so():
+    figure = answer(a_study(asked="lost"), some_curves(), guess=NAN)
+    assert style.DIVERGED in texts(figure)
+
+
+def test_the_gap_is_worse_held_out_than_training_whichever_way_is_better():
+    figure = generalization(a_study(), a_table(), a_seeds_table())
+    gaps = [text for text in texts(figure) if "[0." in text]
+    assert len(gaps) == 5 and all(text.startswith("0.0200") for text in gaps)
+    error = generalization(a_study(metric="test.mae", higher_is_better=False), a_table(), a_seeds_table())
+    assert sum("−0.0200" in text for text in texts(error)) == 5
+    assert style.DIVERGED in texts(figure)
+    (axes,) = figure.axes
+    assert marks(axes, "test")[1] == (pytest.approx(0.94), 1)
+    assert generalization(a_study(), a_table(), a_seeds_table().assign(test=NAN)) is None
+
+
+def test_curves_have_a_panel_a_row_and_a_band_from_the_lowest_to_the_highest_seed():
+    figure = learning_curves(a_study(), a_table(), some_curves())
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == ["no regularizer", "kernel l2(0.001)"]
+    band = figure.axes[1].collections[0].get_paths()[0].vertices
+    last = band[band[:, 0] == 4][:, 1]
+    assert (last.min(), last.max()) == (pytest.approx(0.915 - 0.002), pytest.approx(0.915 + 0.001))
+    assert marks(figure.axes[1], "baseline")[-1] == (4, pytest.approx(0.945))
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    assert f"{style.DIVERGED} in 4 of 4 seeds" in texts(figure)
+
+
+def test_the_loss_is_shown_where_a_penalty_is_seen_in_it():
+    figure = losses(a_study(), a_table(), some_curves())
+    assert len(figure.axes) == 2  # neither the rows without a penalty nor the one whose penalty is too small to see
+    ends = {to_hex(line.get_color()): line.get_ydata()[-1] for line in figure.axes[0].lines}
+    assert ends == {style.ASKED: pytest.approx(0.125 * 1.3), style.FIXED: pytest.approx(0.125)}
+    assert losses(a_study(), a_table(), some_curves().assign(penalty=0.0)) is None
+
+
+def test_norms_are_the_kernels_and_their_colour_the_ratio_to_the_baseline():
+    names = ("conv2d_1/kernel", "conv2d_1/bias", "dense_1/kernel")
     lines = [
-        (study["name"], row, seed, study["metric"].split(".")[1], mean + 0.01 + 0.002 * seed, NAN, mean + 0.001 * seed)
-        for row, mean in zip(table["row"], table["mean"], strict=True)
-        for seed in range(min(study["n_seeds"], 2))
+        {"row": row, "weight": name, "norm_mean": NAN if row == "lost" else 8.0 / (4 if row == "l2" else 1)}
+        for row in ROWS
+        for name in names
     ]
-    return pd.DataFrame(lines, columns=list(SEEDS.columns))
+    figure = kernel_norms(a_study(), a_table(), pd.DataFrame(lines))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["conv2d_1", "dense_1"]
+    assert texts(figure) == ["8", "8", "2", "2", "8", "8", "8", "8", "8", "8"]  # the lost row is grey
+    ratios = figure.axes[0].collections[0].get_array()
+    assert ratios[1].tolist() == [-2, -2] and ratios[0].tolist() == [0, 0]
+    bare = {row: {**entry, "regularizers": {}} for row, entry in a_study()["rows"].items()}
+    assert kernel_norms(a_study(rows=bare), a_table(), pd.DataFrame(lines)) is None
 
 
-def weights_of(study, table, names=("dense_1/kernel", "dense_1/bias", "dense_2/kernel", "dense_2/bias")):
-    """Norms 1, 2, ... in the order of the weights, a tenth of it for regularized rows, none without a mean."""
-    lines = [
-        (study["name"], row, name, study["n_seeds"], norm, 0.01 if study["n_seeds"] > 1 else NAN)
-        for row, mean in zip(table["row"], table["mean"], strict=True)
-        for position, name in enumerate(names)
-        for norm in [(position + 1) * (0.1 if study["rows"][row]["regularizers"] else 1) + 0 * mean]
+def test_distances_to_a_log_are_sorted_and_held_against_the_row_s_own_limit():
+    found = [("a", "none", 40.0, 2.0), ("a", "l2", 1.5, 2.0), ("a", "lost", NAN, NAN), ("a", "bias", 2.5, 2.1)]
+    frame = pd.DataFrame(found, columns=["log", "row", "distance", "limit"])
+    (axes,) = log_distances(a_study(), frame).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["kernel l2(0.001)", "bias l2(0.0001)", "no regularizer", "learning rate 3"]
+    assert [text.get_text() for text in axes.texts] == ["1.5, fits", "2.5", "40", style.DIVERGED]
+    assert marks(axes, "limit")[:2] == [(2.0, 0), (2.1, 1)]
+    both = pd.concat([frame, frame.assign(log="b")])
+    assert [axes.get_title(loc="left") for axes in log_distances(a_study(), both).axes] == [
+        "distance to the log “a”",
+        "distance to the log “b”",
     ]
-    return pd.DataFrame(lines, columns=list(WEIGHTS.columns))
+    assert log_distances(a_study(), frame[:0]) is None
 
 
-def drawn(study, table, curves):
-    return draw.draw(study, table, curves, seeds_of(study, table), weights_of(study, table))
+def test_the_grid_is_grey_where_nothing_can_be_told():
+    grid = pd.DataFrame(
+        [("a", "l1", 0.1, True), ("a", "l2", -0.2, True), ("b", "l1", 0.01, False), ("b", "l2", NAN, False)],
+        columns=["net", "regularization", "effect", "told"],
+    )
+    axes, _ = effects(grid, "Change in skill").axes
+    shown = axes.collections[0].get_array()
+    assert np.ma.getmaskarray(shown).tolist() == [[False, False], [True, True]]
+    assert shown.compressed().tolist() == [0.1, -0.2]
+    assert axes.collections[0].get_clim() == (-0.2, 0.2)
+    assert [text.get_text() for text in axes.texts] == ["+0.100", "−0.200", "+0.010", "✕"]
 
 
-def svgs(study, table, curves):
-    return {name: draw.to_svg(figure) for name, figure in drawn(study, table, curves).items()}
-
-
-def test_reported_differences_stand_at_the_documents_own_differences():
-    study, table, _ = a_study()
-    left, _ = differences(study, table).axes
-    at = {round(y - BELOW): x for x, y in marks(left, "reported")}
-    assert at == pytest.approx({0: 0.0, 1: 0.969 - 0.977, 2: 0.9785 - 0.977, 4: 0.098 - 0.977})
-
-
-def test_differences_and_intervals_stand_at_the_tables_figures():
-    study, table, _ = a_study()
-    left, right = differences(study, table).axes
-    assert marks(left, "none") == [(0, 0)]
-    assert marks(left, "l2_1e-3") == [(pytest.approx(0.9701 - 0.9772), 1)]
-    assert marks(right, "l2_1e-3") == [(pytest.approx(0.9701), 1)]
-    intervals = [lines.get_segments()[0].tolist() for lines in left.collections if len(lines.get_segments()[0])]
-    assert intervals[0] == [[pytest.approx(-0.0081), 1], [pytest.approx(-0.0061), 1]]
-
-
-def test_a_reported_figure_outside_the_prediction_interval_is_filled():
-    study, table, _ = a_study({**ROWS, "bias": ("b", "bias l2", {"bias": {"l2": 1e-4}}, 0.9, 0.9773)})
-    _, right = differences(study, table).axes
-    lines = [line for line in right.lines if line.get_label() == "reported"]
-    faces = {round(y - BELOW): line.get_markerfacecolor() for line in lines for _, y in line.get_xydata()}
-    assert {row: faces[row] for row in (0, 1, 2, 3)} == {0: "white", 1: "white", 2: "white", 3: INK}
-
-
-def test_only_what_is_more_than_noise_is_filled():
-    study, table, _ = a_study()
-    table.loc[1, "p_holm"] = 0.5
-    left, _ = differences(study, table).axes
-    faces = {line.get_label(): line.get_markerfacecolor() for line in left.lines}
-    assert faces["l2_1e-3"] == "white"
-    assert faces["l2_1e-4"] == style_of("kernel l2").colour
-
-
-def test_rows_keep_the_documents_order():
-    study, table, _ = a_study()
-    left, _ = differences(study, table).axes
-    assert [label.get_text().replace("\u00a0", " ") for label in left.get_yticklabels()] == list(table["label"])
-    assert left.get_ylim()[0] > left.get_ylim()[1]
-
-
-@pytest.mark.parametrize("rows", [ROWS, dict.fromkeys(["a", "b"], ("row", "none", {}, None, NAN))])
-def test_diverged_rows_are_shown_as_such(rows):
-    study, table, curves = a_study(rows)
-    lost = table["mean"].isna().sum()
-    assert texts(differences(study, table)).count(DIVERGED) == 2 * lost
-    assert texts(learning_curves(study, table, curves)).count(DIVERGED) == 2 * lost
-
-
-def test_a_finite_row_without_a_finite_baseline_is_not_called_diverged():
-    study, table, _ = a_study({"base": ("base", "none", {}, None, NAN), "row": ("row", "none", {}, None, 0.9)})
-    table.loc[1, ["difference", "difference_low", "difference_high", "p_holm"]] = NAN
-    shown = texts(differences(study, table))
-    assert shown.count(DIVERGED) == 2
-    assert "no finite pair" in shown
-
-
-def test_curves_say_where_and_in_how_many_seeds_they_diverge():
-    study, table, curves = a_study()
-    accuracy = (curves["row"] == "bias") & (curves["quantity"] == "accuracy")
-    curves.loc[accuracy & (curves["epoch"] >= 2), "mean"] = NAN
-    curves.loc[(curves["row"] == "l2_1e-3") & (curves["quantity"] == "loss"), "n"] = 7
-    shown = texts(learning_curves(study, table, curves))
-    assert f"{DIVERGED} at epoch 2" in shown
-    assert f"{DIVERGED} in 3 of 10 seeds" in shown
-
-
-def test_every_panel_has_the_baseline_behind_and_all_share_one_scale():
-    study, table, curves = a_study()
-    panels = learning_curves(study, table, curves).axes
-    assert len(panels) == 2 * len(table)
-    for upper in panels[::2]:
-        assert marks(upper, "baseline") == [(epoch, 0.9772) for epoch in (1, 2, 3)]
-    assert len({axes.get_ylim() for axes in panels[::2]}) == 1
-
-
-def test_penalty_shows_the_rows_that_have_one():
-    study, table, curves = a_study()
-    axes = penalty_shares(study, table, curves).axes[0]
-    for row in ("l2_1e-3", "l2_1e-4", "bias"):
-        assert marks(axes, row) == [(1, 0.3), (2, 0.3), (3, 0.3)]
-    assert not marks(axes, "none")
-    plain = a_study({"none": ROWS["none"]})
-    assert penalty_shares(*plain) is None
-
-
-def test_coefficients_stand_on_a_log_axis_with_the_documents_figures():
-    study, table, _ = a_study()
-    axes = coefficients(study, table).axes[0]
+def test_a_response_shows_means_band_own_coefficient_and_where_it_tips():
+    points = pd.DataFrame(
+        [
+            (strength, seed, samples, skill + seed / 10)
+            for strength, skill in ((1e-3, 0.8), (1e-2, 0.4), (1e-1, 0.0))
+            for seed in range(3)
+            for samples in ("training", "held-out")
+        ],
+        columns=["strength", "seed", "samples", "skill"],
+    )
+    figure = response(points, "l2", own=1e-2, tipping=(5e-3, 5e-2))
+    (axes,) = figure.axes
     assert axes.get_xscale() == "log"
-    reported = dict(marks(axes, "reported"))
-    assert {x: y for x, y in reported.items() if x > 5e-5} == pytest.approx({1e-4: 0.9785, 1e-3: 0.969})
-    assert coefficients(*a_study({key: ROWS[key] for key in ("none", "bias", "l2_1e-3")})[:2]) is None
+    assert axes.lines[0].get_ydata() == pytest.approx([0.9, 0.5, 0.1])
+    assert {"own coefficient", "where it tips", "held-out samples, mean"} <= set(texts(figure))
+    plain = texts(response(points[points["samples"] == "training"], "l2"))
+    assert plain == ["training samples, mean", "from the lowest to the highest seed"]
 
 
-def test_coefficients_in_different_contexts_are_not_joined():
-    rows = {f"r{i}": ("row", "kernel l2", {"kernel": {"l2": c}}, None, 0.9) for i, c in enumerate([1e-3, 1e-4] * 2)}
-    study, table, _ = a_study(rows)
-    measured = coefficients(study, table).axes[0].containers
-    assert [container.lines[0].get_linestyle() for container in measured] == ["None"]
-    for key in ("r2", "r3"):
-        study["rows"][key]["context"] = "activation linear"
-    measured = coefficients(study, table).axes[0].containers
-    assert len(measured) == 2
-    assert all(container.lines[0].get_linestyle() != "None" for container in measured)
-    assert len({container.lines[0].get_color() for container in measured}) == 1
+@pytest.mark.parametrize(("epochs", "kept"), [(3, 3), (120, 120), (300, 101), (1000, 112)])
+def test_long_curves_are_thinned_and_keep_their_ends(epochs, kept):
+    found = thinned(pd.DataFrame({"epoch": np.arange(1, epochs + 1)}))["epoch"]
+    assert (len(found), found.min(), found.max()) == (kept, 1, epochs)
 
 
-def test_the_reported_log_is_laid_over_every_row_that_names_it():
-    study, table, curves = a_study(reported_logs={"page": LOG})
-    for row in ("l2_1e-3", "l2_1e-4"):
-        study["rows"][row]["reported_log"] = "page"
-    table.loc[1:2, "log_distance"] = [9.0, 2.5]
-    figure = reported_log(study, table, curves)
-    assert len(figure.axes) == 2 * len(LOG_COLUMNS)
-    for position, axes in enumerate(figure.axes):
-        assert marks(axes, "reported") == list(zip(LOG["epochs"], LOG[LOG_COLUMNS[position // 2]], strict=True))
-        assert [x for x, _ in marks(axes, "measured")] == [1, 2]
-    (closest,) = [text for text in texts(figure) if "closest" in text]
-    assert "0.0001" in closest and "2.5" in closest
-    study["rows"]["l2_1e-3"]["reported_log"] = None  # one row alone is not the closest of anything
-    assert not any("closest" in text for text in texts(reported_log(study, table, curves)))
-    assert reported_log(*a_study()) is None
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("kernel_regularizer=l2(0.1)", "kernel l2(0.1)"),
+        (
+            "activation='linear', kernel_regularizer=l2(0.1), bias_regularizer=l2(0.1), activity_regularizer=l2(0.1)",
+            "linear, kernel + bias + activity l2(0.1)",
+        ),
+        ("kernel_regularizer=l2(0.1), bias_regularizer=l2(0.2)", "kernel l2(0.1), bias l2(0.2)"),
+        ("kernel_regularizer=l1_l2(l1=0.1,\n l2=0.1)", "kernel l1_l2(l1=0.1, l2=0.1)"),
+    ],
+)
+def test_labels_lose_what_they_repeat_and_no_number(label, shown):
+    assert style.short(label) == shown
 
 
-def test_colours_are_the_same_in_every_study_and_tell_the_kinds_apart():
-    one = a_study()
-    other = a_study({"x": ("x", "kernel l2", {}, None, 0.5), "y": ("y", "none", {}, None, 0.6)})
-    colours = []
-    for study, table, _ in (one, other):
-        left, _ = differences(study, table).axes
-        kinds = {row: entry["regularizer"] for row, entry in study["rows"].items()}
-        colours.append({kinds[line.get_label()]: line.get_color() for line in left.lines if line.get_label() in kinds})
-    assert colours[0]["kernel l2"] == colours[1]["kernel l2"] == STYLES["kernel l2"].colour
-    assert colours[0]["none"] == colours[1]["none"]
-    for looks in zip(*STYLES.values(), strict=True):
-        assert len(set(map(str, looks))) == len(STYLES)
-    assert "D" not in {style.marker for style in STYLES.values()}
-    assert style_of("kernel l2 + something new") == STYLES["mixed"]
+# --- as SVG
 
 
-def test_the_same_table_gives_the_same_bytes_whatever_matplotlibrc_says():
-    first = svgs(*a_study())
-    before = settings()
-    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        assert svgs(*a_study()) == first
-    assert settings() == before
-    assert set(first) == set(ALWAYS)
-    assert not any(re.search(rb"<dc:date>|[Mm]atplotlib v", svg) for svg in first.values())
+def all_figures(study=None):
+    study = study or a_study()
+    table, seeds, by_seed = a_table(), a_seeds_table(), some_curves()
+    logs = pd.DataFrame([("a", "none", 4.0, 2.0)], columns=["log", "row", "distance", "limit"])
+    figures = {
+        "differences": differences(study, table, seeds),
+        "answer": answer(study, by_seed, 0.1),
+        "curves": learning_curves(study, table, by_seed),
+        "generalization": generalization(study, table, seeds),
+        "loss": losses(study, table, by_seed),
+        "reported_log": log_distances(study, logs),
+    }
+    return {name: draw.to_svg(figure, f"toy-{name}") for name, figure in figures.items()}
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("count", "n"), [(1, 1), (1, 10), (30, 1)])
-def test_any_number_of_rows_and_seeds_and_any_text_can_be_drawn(n, count):
-    label = '核正則化 $a_1$ <b> & "參數" kernel l2(0.001) ' * 9
-    rows = {f"r{i}": (f"{label}{i}", "kernel l2", {"kernel": {"l2": 10.0**-i}}, 0.9, 0.9) for i in range(count)}
-    for svg in svgs(*a_study(rows, n, figure_title=label)).values():
-        text = svg.decode()
-        assert "核正則化" in text and "$a_1$" in text and "&lt;b&gt;" in text
-        assert "Toy digits" in text
-        assert f"<title>{label.strip().replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}" in text
+@pytest.fixture(scope="module")
+def figures():
+    return all_figures()
 
 
-@pytest.mark.filterwarnings("error")
-def test_zero_variance_and_absurd_values_can_be_drawn():
-    study, table, curves = a_study({"a": ("a", "none", {}, 0.9, 0.9), "b": ("b", "none", {}, 0.9, 0.9)})
-    table[["sd", "difference_low", "difference_high", "difference"]] = 0.0
-    curves["sd"] = 0.0
-    svgs(study, table, curves)
-    table.loc[1, ["difference", "difference_low", "difference_high", "mean"]] = [1e30, 0.9e30, 1.1e30, 1e30]
-    curves.loc[curves["row"] == "b", "mean"] = 1e30
-    svgs(study, table, curves)
+def test_the_same_tables_give_the_same_bytes_whatever_matplotlibrc_says(figures):
+    before = dict(matplotlib.rcParams)
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9, "axes.grid": False}):
+        assert all_figures() == figures
+    assert {name: matplotlib.rcParams[name] for name in before if name != "backend"} == {
+        name: value for name, value in before.items() if name != "backend"
+    }
 
 
-def test_differences_from_noise_to_collapse_are_readable_on_one_axis():
-    study, table, _ = a_study({**ROWS, "collapsed": ("collapsed", "none", {}, None, 0.1)})
-    left, right = differences(study, table).axes
-    assert left.get_xscale() == "symlog" and "log scale beyond" in left.get_xlabel()
-    low, high = left.get_xlim()
-    assert low < 0.1 - 0.9772 and high > 0.0016
-    assert right.get_xscale() == "linear"
+def test_a_page_with_a_strict_policy_can_hold_all_figures_at_once(figures):
+    """No style attribute or element, no id twice, every reference inside its own figure, text as text."""
+    ids = []
+    for name, svg in figures.items():
+        root = ElementTree.fromstring(svg)
+        own = [element.get("id") for element in root.iter() if element.get("id")]
+        assert set(re.findall(rb'(?:url\(#|href="#)([\w-]+)', svg)) == {identity.encode() for identity in own}
+        assert not [element for element in root.iter() if "style" in element.attrib or element.tag.endswith("style")]
+        assert root.find(f"{style.SVG}title").text
+        assert len(list(root.iter(f"{style.SVG}text"))) > 5
+        assert len(svg) < 40_000, name
+        ids += own
+    assert len(set(ids)) == len(ids)
 
 
-# --- generalization and weights
+def test_dollars_and_markup_in_labels_are_text():
+    study = a_study()
+    study["rows"]["l2"]["label"] = "$\\alpha$ <b>&amp; 正則化"
+    svg = draw.to_svg(differences(study, a_table(), a_seeds_table()), "toy")
+    shown = [element.text for element in ElementTree.fromstring(svg).iter(f"{style.SVG}text")]
+    assert "$\\alpha$ <b>&amp; 正則化" in shown
 
 
-def test_generalization_shows_training_and_held_out_means_and_the_gap():
-    study, table, _ = a_study()
-    level, gap = generalization(study, table, seeds_of(study, table)).axes
-    assert marks(level, "train")[:2] == [(pytest.approx(0.9772 + 0.011), 0), (pytest.approx(0.9701 + 0.011), 1)]
-    assert marks(level, "held out")[0] == (pytest.approx(0.9772 + 0.0005), 0)
-    assert marks(gap, "l2_1e-3") == [(pytest.approx(0.0105), 1)]
-    reported = {round(y): x for x, y in marks(level, "reported")}
-    assert reported == pytest.approx({0: 0.977, 1: 0.969, 2: 0.9785, 4: 0.098})
-    interval = gap.collections[1].get_segments()[0]
-    assert interval[:, 0] == pytest.approx([0.0105 - 12.7062 * 0.0005, 0.0105 + 12.7062 * 0.0005], rel=1e-4)
+def test_one_seed_and_one_row_can_be_drawn():
+    study = a_study(n_seeds=1)
+    study["rows"] = {"none": study["rows"]["none"]}
+    table = a_table()[:1].assign(difference_low=NAN, difference_high=NAN, p_holm=NAN)
+    seeds, by_seed = (
+        frame[(frame["row"] == "none") & (frame["seed"] == 0)] for frame in (a_seeds_table(), some_curves(1))
+    )
+    for figure in (
+        differences(study, table, seeds),
+        learning_curves(study, table, by_seed),
+        generalization(study, table, seeds),
+    ):
+        assert b"no regularizer" in draw.to_svg(figure, "one")
 
 
-def test_the_gap_of_an_error_grows_with_the_error_on_held_out_samples():
-    study, table, _ = a_study(metric="train.mae", higher_is_better=False)
-    seeds = seeds_of(study, table).assign(metric="mae", validation=0.5, test=NAN)
-    level, gap = generalization(study, table, seeds).axes
-    assert marks(gap, "none") == [(pytest.approx(0.5 - 0.9772 - 0.011), 0)]
-    assert "validation − training" in gap.get_xlabel().lower()
-    assert "units of the target" in level.get_xlabel()
-
-
-def test_a_figure_reported_for_other_samples_is_not_laid_beside_these():
-    study, table, _ = a_study()
-    seeds = seeds_of(study, table)
-    level, _ = generalization(study, table, seeds.assign(validation=seeds["test"])).axes
-    assert not marks(level, "reported")  # they are of the test samples
-
-
-def test_without_held_out_samples_there_is_no_gap():
-    study, table, _ = a_study()
-    assert generalization(study, table, seeds_of(study, table).assign(test=NAN)) is None
-
-
-def test_failing_rows_are_named_beside_their_gap():
-    study, table, _ = a_study()
-    figure = generalization(study, table, seeds_of(study, table))
-    assert texts(figure).count(DIVERGED) == 3  # in both panels and as the diagnosis
-    assert texts(figure).count("learning") == 4
-
-
-def test_every_weight_array_has_a_panel_with_the_baseline_behind():
-    study, table, _ = a_study()
-    panels = weight_norms(study, table, weights_of(study, table)).axes
-    titles = [axes.get_title(loc="left") for axes in panels]
-    assert titles == ["dense_1/kernel", "dense_2/kernel", "dense_1/bias", "dense_2/bias"]
-    for norm, axes in zip((1, 3, 2, 4), panels, strict=True):
-        assert axes.lines[0].get_xdata()[0] == norm
-        assert marks(axes, "none") == [(norm, 0)]
-        assert marks(axes, "l2_1e-3") == [(pytest.approx(0.1 * norm), 1)]
-        assert [text.get_text() for text in axes.texts] == [DIVERGED]
-        assert axes.get_xlim()[0] == 0
-
-
-def test_many_weight_arrays_stand_in_lines_by_kind():
-    study, table, _ = a_study()
-    names = [f"{layer}_{i}/{kind}" for i in range(1, 10) for layer, kinds in KINDS.items() for kind in kinds]
-    panels = weight_norms(study, table, weights_of(study, table, names)).axes
-    lines = {}
-    for axes in panels:
-        lines.setdefault(round(axes.get_position().y0, 3), []).append(
-            axes.get_title(loc="left").partition("/")[2].strip()
-        )
-    assert len(panels) == len(names)
-    assert all(len(set(kinds)) == 1 for kinds in lines.values())
-    for axes in panels:
-        wide = axes.get_position().width * WIDTH
-        assert all(inches(line, 8.5) < wide for line in axes.get_title(loc="left").split("\n"))
-
-
-def test_norms_that_vanish_stand_on_a_log_axis():
-    study, table, _ = a_study()
-    weights = weights_of(study, table)
-    weights.loc[weights["row"] == "bias", "norm_mean"] = 1e-3
-    assert weight_norms(study, table, weights).axes[0].get_xscale() == "log"
-    weights.loc[weights["row"] == "bias", "norm_mean"] = 0.0
-    assert weight_norms(study, table, weights).axes[0].get_xscale() == "linear"
+# --- the stage
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    study, table, curves = a_study()
-    (tmp_path / "build/studies").mkdir(parents=True)
-    (tmp_path / "results/tables").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(study), tmp_path / "build/studies/toy.yaml")
+    """A study with a log, with everything that the stage reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plot", "plot@toy"])  # as DVC calls it
+    log = {"epochs": [1, 2], **{name: [0.5, 0.6] for name in tables.LOG_COLUMNS}}
+    study = test_records.a_study(reported_logs={"log": log}, asked="l2", fixed="none")
+    for row, kind in (("none", "none"), ("l2", "kernel l2")):
+        study["rows"][row] |= {"regularizer": kind, "regularizers": {"kernel": {"l2": 0.1}} if row == "l2" else {}}
+        config = test_records.a_config(row=row, l2=0.1 if row == "l2" else 0.0)
+        record = test_records.a_record(config, test=[0.9, 0.91, 0.92], penalty=0.3 if row == "l2" else 0.0)
+        write(f"results/runs/toy/{row}.json", records.to_json(record))
+    summaries = {
+        row: records.summarize(records.parse(Path(f"results/runs/toy/{row}.json").read_bytes(), row))
+        for row in study["rows"]
+    }
+    curves = tables.curves_table(study, summaries)
     frames = {
-        "": (table, TABLE),
+        "": (tables.comparison_table(study, summaries, curves), TABLE),
         "_curves": (curves, CURVES),
-        "_seeds": (seeds_of(study, table), SEEDS),
-        "_weights": (weights_of(study, table), WEIGHTS),
+        "_seeds": (tables.seeds_table(study, summaries), SEEDS),
+        "_weights": (tables.weights_table(study, summaries), WEIGHTS),
     }
     for ending, (frame, schema) in frames.items():
-        (tmp_path / f"results/tables/toy{ending}.csv").write_text(to_csv(frame, schema, ending))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["plot", "toy"])
-    return tmp_path
+        write(f"results/tables/toy{ending}.csv", to_csv(frame, schema, ending))
+    write("build/studies/toy.yaml", json.dumps(study))
+    return study
 
 
-def test_plot_writes_what_applies_and_removes_what_does_not(workspace, capsys):
-    folder = workspace / "results/figures/toy"
-    folder.mkdir(parents=True)
-    (folder / "reported_log.svg").write_text("stale")
+def write(path, text):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def drawn():
+    return {path.stem for path in Path("results/figures/toy").iterdir()}
+
+
+def test_plot_draws_what_applies_and_removes_what_does_not(workspace):
+    write("results/figures/toy/stale.svg", "stale")
     plot.main()
-    names = ALWAYS
-    assert {file.name for file in folder.iterdir()} == {f"{name}.svg" for name in names}
-    assert capsys.readouterr().out.split() == [f"results/figures/toy/{name}.svg" for name in names]
-    first = {file.name: file.read_bytes() for file in folder.iterdir()}
+    everything = {"differences", "answer", "curves", "generalization", "loss", "kernel_norms", "reported_log"}
+    assert drawn() == everything
+    write("build/studies/toy.yaml", json.dumps({**workspace, "asked": None, "fixed": None}))
     plot.main()
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == first
+    assert drawn() == {"differences"}  # a study that fixes nothing is a comparison alone
 
 
 def test_plot_names_a_missing_file_and_the_stage_that_writes_it(workspace):
-    (workspace / "results/tables/toy.csv").unlink()
-    with pytest.raises(UserError, match=r"results/tables/toy\.csv: .*aggregate"):
+    Path("results/runs/toy/l2.json").unlink()
+    with pytest.raises(UserError, match=r"results/runs/toy/l2\.json: .*train@toy/l2"):
         plot.main()
+    Path("results/tables/toy.csv").unlink()
+    with pytest.raises(UserError, match=r"results/tables/toy\.csv: .*aggregate@toy"):
+        plot.main()
+    assert not Path("results/figures").exists()
 
 
 def test_plot_refuses_a_table_of_other_rows(workspace):
-    path = workspace / "results/tables/toy.csv"
+    path = Path("results/tables/toy.csv")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(UserError, match="does not have the study's rows"):
         plot.main()

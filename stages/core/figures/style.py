@@ -1,112 +1,254 @@
-"""How every figure looks: colours, markers and lines of the regularizers, matplotlib's settings, and the SVG text."""
+"""How every figure looks, what it calls things, and its text as SVG."""
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib
 import seaborn
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
 
-
-class Style(NamedTuple):
-    """How a kind of regularizer looks: its colour, and a marker and a line that tell it apart in grey."""
-
-    colour: str
-    marker: str
-    line: Any
+Study = Mapping[str, Any]
+"""build/studies/<study>.yaml"""
 
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), which people with any colour vision can tell apart; the rarer kinds
-# are shades of their neighbour. The diamond is kept for the document's own figures.
-STYLES: Mapping[str, Style] = {
-    "none": Style("#6e6e6e", "o", (0, (1, 2))),
-    "kernel l1": Style("#d55e00", "^", (0, (5, 2))),
-    "kernel l2": Style("#0072b2", "s", "-"),
-    "kernel l1_l2": Style("#cc79a7", "P", (0, (6, 2, 1, 2))),
-    "bias l1": Style("#00664b", "<", (0, (3, 1))),
-    "bias l2": Style("#009e73", "v", (0, (1, 1))),
-    "bias l1_l2": Style("#5cc7a6", ">", (0, (3, 1, 1, 1))),
-    "activity l1": Style("#8f6300", "8", (0, (7, 2))),
-    "activity l2": Style("#e69f00", "p", (0, (4, 1, 1, 1, 1, 1))),
-    "activity l1_l2": Style("#b8a11a", "*", (0, (2, 2))),
-    "dropout": Style("#56b4e9", "X", (0, (8, 2, 2, 2))),
-    "weight decay": Style("#6a3d9a", "H", (0, (5, 1, 1, 1))),
-    "mixed": Style("#000000", "h", (0, (3, 1, 1, 1, 1, 1))),
+# are shades of their neighbour. A row's label says its kind, so no legend does.
+COLOURS: Mapping[str, str] = {
+    "none": "#6e6e6e",
+    "kernel l1": "#d55e00",
+    "kernel l2": "#0072b2",
+    "kernel l1_l2": "#cc79a7",
+    "bias l1": "#00664b",
+    "bias l2": "#009e73",
+    "bias l1_l2": "#5cc7a6",
+    "activity l1": "#8f6300",
+    "activity l2": "#e69f00",
+    "activity l1_l2": "#b8a11a",
+    "dropout": "#56b4e9",
+    "weight decay": "#6a3d9a",
+    "mixed": "#000000",
 }
+ASKED, FIXED = "#d55e00", "#0072b2"
 INK, MUTED, FAINT, ALARM = "#222222", "#5c5c5c", "#c9c9c9", "#a33b00"
-TRAINING = (0, (3, 1.5))  # dashes of every training curve
 DIVERGED, REPORTED = "✕ diverged", "reported in the document"
-# Verdana has the proportions of DejaVu Sans; the others draw Chinese where a label has some.
-FAMILIES = "'DejaVu Sans', Verdana, 'Noto Sans CJK TC', 'PingFang TC', 'Microsoft JhengHei', sans-serif"
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}
+FAMILIES = "DejaVu Sans, Verdana, Noto Sans CJK TC, PingFang TC, Microsoft JhengHei, sans-serif"
 HOUSE = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: text is as wide, and the bytes are the same, everywhere
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.unicode_minus": True,
+    "axes.formatter.use_mathtext": False,
     "text.color": INK,
     "text.parse_math": False,  # labels are plain text, a $ is a $
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.bottom": True,
     "ytick.left": True,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.7,
-    "lines.solid_capstyle": "round",
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
-    "svg.hashsalt": "regbench",
 }
+ACROSS = 3  # small panels side by side
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def style_of(kind: str) -> Style:
-    """Colour, marker and line of a kind of regularizer, the same in every figure of every study.
+def short(label: str) -> str:
+    """A row's label for a figure: one line, what every label repeats left out, places of one penalty together."""
+    parts = " ".join(label.split()).replace("_regularizer=", " ").replace("activation='linear'", "linear").split(", ")
+    merged: list[str] = []
+    for part in parts:
+        place, _, penalty = part.partition(" ")
+        if merged and place in {"bias", "activity"} and merged[-1].endswith(f" {penalty}"):
+            merged[-1] = merged[-1].removesuffix(f" {penalty}") + f" + {part}"
+        else:
+            merged.append(part)
+    return ", ".join(merged)
 
-    A kind without an entry of its own in `STYLES` is a combination and looks like "mixed".
-    """
-    return STYLES.get(kind, STYLES["mixed"])
+
+def in_two_lines(label: str) -> str:
+    """A long label broken at the comma nearest to its middle."""
+    commas = [place for place, letter in enumerate(label) if letter == ","]
+    if len(label) <= 38 or not commas:
+        return label
+    middle = min(commas, key=lambda place: abs(place - len(label) / 2))
+    return f"{label[: middle + 1]}\n{label[middle + 2 :]}"
+
+
+def label_of(study: Study, row: str) -> str:
+    return short(study["rows"][row]["label"])
+
+
+def colour_of(study: Study, row: str) -> str:
+    """The colour of the row's kind of regularizer, the same in every figure; a combination looks like "mixed"."""
+    return COLOURS.get(study["rows"][row]["regularizer"], COLOURS["mixed"])
+
+
+def metric_label(study: Study) -> str:
+    """The study's metric with its samples."""
+    split, metric = study["metric"].split(".")
+    return f"{SPLITS[split]} {METRICS[metric]}".capitalize()
+
+
+def monitored(study: Study) -> str:
+    """The split that val_* curves are measured on."""
+    return "test" if study["metric"].startswith("test.") else "validation"
+
+
+def seeds_text(study: Study) -> str:
+    return "1 seed" if study["n_seeds"] == 1 else f"{study['n_seeds']} seeds"
+
+
+def plain_number(value: float, _: Any = None) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def log_scale(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers, about four of them whatever it spans; its limits are known by now."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 3) if decades < 2.5 else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(plain_number)
+
+
+def row_lines(axes: Axes, labels: list[str]) -> None:
+    """One line a row, the first on top, every other one shaded."""
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    for position in range(0, len(labels), 2):
+        axes.axhspan(position - 0.5, position + 0.5, color="#f5f5f5", zorder=0, linewidth=0)
+
+
+def beside(axes: Axes, position: float, text: str, colour: str = INK) -> None:
+    """Words at the right end of a row's line."""
+    axes.text(1.01, position, text, transform=axes.get_yaxis_transform(), va="center", size=8.5, color=colour)
+
+
+def within(axes: Axes, position: float, text: str) -> None:
+    """Words in the place of a row's mark."""
+    axes.text(0.5, position, text, transform=axes.get_yaxis_transform(), ha="center", va="center", color=ALARM)
+
+
+def mark(label: str, marker: str, colour: str, face: str = "", line: str = "none") -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], marker=marker, color=colour, mfc=face or colour, ls=line, ms=5.5, label=label)
+
+
+def legend_below(figure: Figure, handles: list[Any], columns: int) -> None:
+    figure.set_layout_engine("constrained")  # seaborn's grids come with another
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, borderaxespad=0.3)
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Matplotlib's own defaults and ours, whatever the user's matplotlibrc says; restored afterwards."""
+    open_before = set(pyplot.get_fignums())
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**seaborn.axes_style("whitegrid"), **HOUSE})
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The figure layout has changed to tight")  # seaborn's grids do
+            yield
+        for number in set(pyplot.get_fignums()) - open_before:
+            pyplot.close(number)
 
 
-def to_svg(figure: Figure) -> bytes:
-    """The figure as SVG (UTF-8), byte for byte the same whenever it is drawn; its title is the figure's label."""
+def to_svg(figure: Figure, name: str) -> bytes:
+    """The figure as SVG (UTF-8), the same bytes whenever it is drawn, with no style that a page would have to allow.
+
+    Args:
+        figure: its label becomes the title of the drawing.
+        name: of no other figure on the same page, for ids that no other figure has.
+    """
     buffer = io.BytesIO()
     with house_style(), warnings.catch_warnings():
         # Text is measured with DejaVu Sans, which has no Chinese, but drawn by the viewer's fonts: nothing is missing.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        metadata = {"Title": figure.get_label(), "Date": None, "Creator": None}
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    return _rounded(buffer.getvalue()).replace(b"'DejaVu Sans'", FAMILIES.encode())
+        matplotlib.rcParams["svg.hashsalt"] = name
+        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.08, metadata={"Date": None})
+    return _compact(buffer.getvalue(), figure.get_label())
 
 
-def _rounded(svg: bytes) -> bytes:
-    """Coordinates to a hundredth of a point: half the size, and no last digits that depend on the processor."""
-    return re.sub(rb' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(rb"-?\d+\.\d{3,}", _hundredth, found[0]), svg)
+def _compact(svg: bytes, title: str) -> bytes:
+    """Presentation attributes in the place of styles, no metadata, no empty groups, a tenth of a point is enough."""
+    ElementTree.register_namespace("", SVG[1:-1])
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith(("metadata", "}style")):
+                parent.remove(child)
+    used = set(re.findall(r"#([\w-]+)", svg.decode()))
+    for element in root.iter():
+        _simplify(element, used)
+    _flatten(root)
+    root.set("font-family", FAMILIES)
+    root.set("stroke-linejoin", "round")
+    for size in ("width", "height"):  # in pixels of 1/96 inch, as a page reckons
+        root.set(size, f"{float(root.attrib[size].removesuffix('pt')) * 96 / 72:.0f}")
+    heading = ElementTree.Element(f"{SVG}title")
+    heading.text = title
+    root.insert(0, heading)
+    return ElementTree.tostring(root, encoding="utf-8")
 
 
-def _hundredth(number: re.Match[bytes]) -> bytes:
-    return b"%g" % (round(float(number[0]), 2) + 0.0)
+def _simplify(element: ElementTree.Element, used: set[str]) -> None:
+    attributes = element.attrib
+    if attributes.get("id") not in used:
+        attributes.pop("id", None)
+    for declaration in filter(None, attributes.pop("style", "").split(";")):
+        name, _, value = (part.strip() for part in declaration.partition(":"))
+        if name == "font":  # "[weight] 9px 'DejaVu Sans'": the family is the drawing's
+            *weight, size = value.partition("px")[0].split()
+            attributes["font-size"] = size
+            name, value = "font-weight", weight[0] if weight else ""
+        if value:
+            attributes[name] = value
+    link = attributes.pop("{http://www.w3.org/1999/xlink}href", None)
+    if link:
+        attributes["href"] = link
+    for name in {"d", "x", "y", "transform", "points"} & set(attributes):
+        attributes[name] = re.sub(r"\s+", " ", re.sub(r"-?\d+\.\d+", _tenth, attributes[name])).strip()
+    if not (element.text or "").strip():
+        element.text = None
+    element.tail = None
+
+
+def _flatten(element: ElementTree.Element) -> None:
+    """Groups that say nothing give way to what they hold."""
+    children: list[ElementTree.Element] = []
+    for child in element:
+        _flatten(child)
+        bare = child.tag == f"{SVG}g" and not child.attrib
+        children.extend(child if bare else [child])
+    element[:] = children
+
+
+def _tenth(number: re.Match[str]) -> str:
+    return f"{round(float(number[0]), 1) + 0.0:g}"

@@ -1,0 +1,62 @@
+"""The figure that answers: the document's net as asked and as fixed."""
+
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from stages.core.figures import style
+from stages.core.figures.frames import thinned
+
+
+@style.house_style()
+def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | None:
+    """Held-out metric over the epochs of the two rows, every seed as a thin line and their mean; None without them.
+
+    Args:
+        curves: of `frames.seed_curves`.
+        guess: what guessing reaches on these samples; NaN if that is not known.
+    """
+    rows = {study.get("asked"): ("as asked", style.ASKED, "--"), study.get("fixed"): ("as fixed", style.FIXED, "-")}
+    if None in rows or len(rows) < 2:
+        return None
+    metric = study["metric"].split(".")[1]
+    quantity = f"val_{metric}"
+    split = f"{style.SPLITS[style.monitored(study)]} {style.METRICS[metric]}"
+    figure = Figure((5.8, 3.5))
+    figure.set_label(f"As asked and as fixed: {split}")
+    axes = figure.add_subplot()
+    curves = thinned(curves[curves["row"].isin(rows)])
+    dots = "o" if curves["epoch"].nunique() < 10 else None
+    for row, (_, colour, line) in rows.items():
+        own = curves[curves["row"] == row].dropna(subset=quantity)
+        if own.empty:
+            axes.text(0.5, 0.5, style.DIVERGED, transform=axes.transAxes, ha="center", color=style.ALARM)
+            continue
+        how = {"data": own, "x": "epoch", "y": quantity, "ax": axes, "color": colour, "errorbar": None}
+        seaborn.lineplot(**how, estimator=None, units="seed", linewidth=0.6, alpha=0.45)
+        seaborn.lineplot(**how, linewidth=2.4, linestyle=line, marker=dots, zorder=3)
+    reported = [study["rows"][row]["reported"] for row in rows]
+    if study["metric"].split(".")[0] != style.monitored(study):
+        reported = []  # of other samples than the curves'
+    reported = [value for value in reported if value is not None]
+    axes.plot([curves["epoch"].max()] * len(reported), reported, "D", color=style.INK, mfc="white", ms=5.5, zorder=5)
+    low, high = curves[quantity].min(), curves[quantity].max()
+    near = low - (high - low) < guess < high + (high - low)  # further off, it would flatten the curves; NaN is not near
+    if near:
+        axes.axhline(guess, color=style.MUTED, linewidth=0.9, linestyle=":", zorder=1)
+    if metric == "mae":
+        style.log_scale(axes.yaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set(title=split.capitalize(), xlabel="epoch", ylabel="")
+    handles = [
+        style.mark(f"{name}: {style.label_of(study, row)}", "", colour, line=line)
+        for row, (name, colour, line) in rows.items()
+    ]
+    extra = [style.mark(f"thin lines: each of {style.seeds_text(study)}; thick: their mean", "", style.MUTED, line="-")]
+    if near:
+        extra.append(style.mark("guessing", "", style.MUTED, line=":"))
+    if reported:
+        extra.append(style.mark(style.REPORTED, "D", style.INK, "white"))
+    style.legend_below(figure, [*handles, *extra], 1)
+    return figure
