@@ -15,12 +15,13 @@ class _Fact(BaseModel):
 
 
 class Source(_Fact):
-    """A statement of the user's code."""
+    """A call in the user's code; its whole statement where the call cannot be told from others on its line."""
 
     file: str  # absolute path
-    line: int  # first line of the statement, from 1
+    line: int  # its first line, from 1
     end: int  # its last line
-    text: str  # these lines as they stand in the file
+    text: str  # these lines, whole, as they stand in the file
+    call: str | None  # the call alone, as it stands there, like "Dense(1, activation='softmax')"; None: see above
 
 
 class Layer(_Fact):
@@ -31,7 +32,7 @@ class Layer(_Fact):
     trainable: bool
     custom: bool  # a class that is not Keras'
     inside: str | None  # name of the layer or net that holds it; None: the net itself
-    at: Source | None  # the statement that made it
+    at: Source | None  # the call that made it
 
 
 class Optimizer(_Fact):

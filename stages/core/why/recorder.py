@@ -1,0 +1,1516 @@
+"""Run a user's script up to its `fit`, and write down what it hands over.
+
+    python recorder.py OUTDIR [--fit N|NAME] [--max-samples N] [--text FILE] -- train.py [arguments...]
+
+It runs under the user's own interpreter and needs nothing but what the script needs: Python 3.8, NumPy, and Keras on
+TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench but, under Keras 3, the file beside
+it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. `fit`, `fit_generator` and
+`train_on_batch` are replaced by what takes the net, the compile settings, the data and the budget; then the process ends.
+
+OUTDIR/record.json and OUTDIR/arrays.npz hold what was found (read by `record.py`), or record.json says in one line why `fit` was
+not reached. The exit code is 0 in both cases. `--text` runs another text in the script's place (a notebook's code).
+"""
+
+import argparse
+import ast
+import builtins
+import functools
+import importlib.util
+import inspect
+import json
+import math
+import os
+import random
+import re
+import sys
+import time
+import types
+import weakref
+
+import numpy as np
+
+DRAW_SECONDS = 60.0  # a generator is drawn no longer than this
+MAX_BYTES = 512 * 2**20  # of one set of samples
+MAX_COLUMNS = 4096  # statistics by column up to this width
+BLOCK = 8192  # samples in one piece of a statistic
+FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
+KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
+TENSORFLOW_1 = re.compile(
+    r"\btf\.(contrib|placeholder|InteractiveSession|global_variables_initializer|get_variable|train\.\w+Optimizer|app\.run"
+    r"|layers\.\w+|nn\.softmax_cross_entropy_with_logits_v2|Session)\b|tensorflow\.contrib|tensorflow\.examples"
+    r"|tensorflow\.compat\.v1|disable_v2_behavior|disable_eager_execution|tf\.estimator"
+)
+
+
+# --- plain values ---------------------------------------------------------------------------------------------------
+
+
+def one_line(text, limit=300):
+    """The text in one line of at most so many characters."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def plain(value):
+    """A value as JSON can hold it; functions and objects become their names."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist()) if value.size <= 1000 else f"array of shape {list(value.shape)}"
+    if hasattr(value, "numpy"):
+        return plain(value.numpy())
+    if hasattr(value, "as_list"):
+        return value.as_list()
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def snake(name):
+    """BinaryCrossentropy → binary_crossentropy, KLDivergence → kl_divergence, MSE → mse."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def is_keras(thing):
+    """Whether a class or function comes from Keras or TensorFlow."""
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] in KERAS
+
+
+# --- the user's code ------------------------------------------------------------------------------------------------
+
+
+class Code:
+    """The user's own files: which frames are theirs, and which call a frame is at."""
+
+    def __init__(self, script, shown):
+        self.folder = os.path.dirname(script)
+        self.shown = shown  # file that the script's code objects name
+        self.trees = {}
+
+    def is_user(self, file):
+        if file == self.shown:
+            return True
+        path = os.path.abspath(file)
+        inside = path.startswith(self.folder + os.sep) and path != os.path.abspath(__file__)
+        return inside and not re.search(r"[/\\](site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]", path)
+
+    def frame(self, skip=None):
+        """The innermost frame of the user's code; frames for which `skip(frame)` holds are passed over."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            if self.is_user(frame.f_code.co_filename) and not (skip and skip(frame)):
+                return frame
+            frame = frame.f_back
+        return None
+
+    def tree(self, file):
+        """The lines of a file, and its syntax tree (None where there is none to read)."""
+        if file not in self.trees:
+            try:
+                with open(file, encoding="utf-8", errors="replace") as opened:
+                    text = opened.read()
+                self.trees[file] = text.splitlines(), ast.parse(text)
+            except (OSError, SyntaxError, ValueError):
+                self.trees[file] = [], None
+        return self.trees[file]
+
+    def source(self, frame):
+        """The call that a frame is at; its whole statement where the call cannot be told from others."""
+        if frame is None:
+            return None
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        lines, tree = self.tree(file)
+        if tree is None:
+            return {"file": os.path.abspath(file), "line": line, "end": line, "text": "", "call": None}
+        node = self._call(frame, tree) or self._statement(tree, line)
+        first, last = (node.lineno, node.end_lineno) if node else (line, line)
+        if node is not None and hasattr(node, "body"):  # a loop or a definition: its head alone
+            last = first
+        call = ast.get_source_segment("\n".join(lines), node) if isinstance(node, ast.Call) else None
+        text = "\n".join(lines[first - 1 : last])
+        return {"file": os.path.abspath(file), "line": first, "end": last, "text": text, "call": call}
+
+    @staticmethod
+    def _call(frame, tree):
+        line = frame.f_lineno
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        if hasattr(frame.f_code, "co_positions"):  # Python 3.11: the very expression
+            at = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+            for node in calls:
+                if (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset) == at:
+                    return node
+        here = [node for node in calls if node.lineno == line]
+        return here[0] if len(here) == 1 else None
+
+    @staticmethod
+    def _statement(tree, line):
+        around = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= n.end_lineno]
+        return min(around, key=lambda node: node.end_lineno - node.lineno, default=None)
+
+    def epochs_around(self, frame):
+        """How often the outermost loop around a frame's line runs, by its `range`; None where that cannot be told."""
+        _, tree = self.tree(frame.f_code.co_filename)
+        line = frame.f_lineno
+        loops = [n for n in ast.walk(tree or ast.Module([], [])) if isinstance(n, ast.For) and n.lineno < line <= n.end_lineno]
+        loops.sort(key=lambda node: node.lineno)
+        if len(loops) < 2 or not re.match(r"x?range\(", ast.unparse(loops[0].iter) if hasattr(ast, "unparse") else ""):
+            return None
+        try:
+            scope = {**frame.f_globals, **frame.f_locals}
+            return len(eval(compile(ast.Expression(loops[0].iter), "<range>", "eval"), scope))
+        except Exception:
+            return None
+
+    def fits(self, frame, is_model):
+        """Calls of `fit` in a frame's file, of nets where names tell it; as lists of source facts."""
+        file = frame.f_code.co_filename
+        lines, tree = self.tree(file)
+        scope = {**frame.f_globals, **frame.f_locals}
+        found = []
+        for node in ast.walk(tree or ast.Module([], [])):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FIT_CALLS):
+                continue
+            owner = scope.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
+            words = {keyword.arg for keyword in node.keywords}
+            if is_model(owner) or (owner is None and words & {"epochs", "nb_epoch", "batch_size", "validation_data"}):
+                text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+                call = ast.get_source_segment("\n".join(lines), node)
+                where = {"file": os.path.abspath(file), "line": node.lineno, "end": node.end_lineno}
+                found.append({**where, "text": text, "call": call})
+        return sorted(found, key=lambda source: source["line"])
+
+
+# --- samples --------------------------------------------------------------------------------------------------------
+
+
+class NotSamples(Exception):
+    """Data that are no arrays of as many samples; Keras itself says what it thinks of them."""
+
+
+def as_array(value):
+    """One input or output as an array that a .npz holds without pickle."""
+    if hasattr(value, "toarray") and not isinstance(value, np.ndarray):  # scipy.sparse
+        value = value.toarray()
+    elif type(value).__name__ == "RaggedTensor":
+        value = value.to_tensor().numpy()
+    elif type(value).__name__ == "SparseTensor":
+        import tensorflow
+
+        value = tensorflow.sparse.to_dense(value).numpy()
+    elif hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    elif hasattr(value, "detach"):  # torch
+        value = value.detach().cpu().numpy()
+    elif hasattr(value, "numpy") and not isinstance(value, np.ndarray):
+        value = value.numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different length
+        raise NotSamples(one_line(error)) from error
+    if array.dtype == object:
+        flat = array.ravel()
+        text = all(isinstance(item, (str, bytes)) for item in flat[:1000])
+        try:
+            array = array.astype(str if text else "float32")
+        except (TypeError, ValueError) as error:
+            raise NotSamples(one_line(error)) from error
+    if array.dtype.kind not in "biufUS":
+        array = array.astype("float32")  # bfloat16 and other kinds that NumPy only borrows
+    if array.ndim == 0:
+        raise NotSamples("a single number is no set of samples")
+    return array
+
+
+def leaves(value, names=()):
+    """Arrays of a structure as `fit` takes it, in the order of the net's inputs or outputs."""
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        order = names if set(names) == set(value) else value
+        return [leaf for name in order for leaf in leaves(value[name])]
+    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") or isinstance(item, dict) for item in value):
+        if any(isinstance(item, dict) or getattr(item, "ndim", len(item.shape)) > 0 for item in value):
+            return [leaf for item in value for leaf in leaves(item)]
+    return [as_array(value)]
+
+
+def cut(value, start, stop):
+    """The same structure with some of its samples."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {name: cut(item, start, stop) for name, item in value.items()}
+    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") for item in value):
+        return type(value)(cut(item, start, stop) for item in value)
+    return value.iloc[start:stop] if hasattr(value, "iloc") else value[start:stop]
+
+
+def joined(parts):
+    """Batches of one input behind each other; where lengths differ, zeros fill up at the end. Also whether they did."""
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) == 1:
+        return np.concatenate(parts), False
+    if len({len(shape) for shape in shapes}) > 1:
+        raise NotSamples("batches differ in their number of axes")
+    shape = [max(sizes) for sizes in zip(*shapes)]  # noqa: B905  (Python 3.8)
+    filled = np.zeros((sum(map(len, parts)), *shape), parts[0].dtype)
+    start = 0
+    for part in parts:
+        filled[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        start += len(part)
+    return filled, True
+
+
+class Samples:
+    """What `fit` was given, as arrays: `x` and `y` are lists, one array an input or output."""
+
+    def __init__(self, x, y, weight, origin, first):
+        self.x, self.y, self.weight, self.origin = x, y, weight, origin
+        self.first = first  # the first batch as the user's structure (x, y, sample weights)
+        self.ragged = set()
+        self.total = self.drawn = len(x[0]) if x else 0
+        lengths = {len(array) for array in [*x, *y] + ([] if weight is None else [weight])}
+        if len(lengths) != 1 or not self.total:
+            raise NotSamples("inputs, targets and weights differ in their number of samples")
+
+    def part(self, start, stop, origin):
+        """Samples start to stop, as a set of its own."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        return Samples([a[start:stop] for a in self.x], [a[start:stop] for a in self.y], weight, origin, self.first)
+
+
+def from_arrays(x, y, weight, names, batch_size):
+    if isinstance(weight, (dict, list, tuple)):
+        weight = None
+    if weight is not None:
+        weight = as_array(weight)
+    first = tuple(cut(part, 0, batch_size) for part in (x, y, weight))
+    return Samples(leaves(x, names[0]), leaves(y, names[1]), weight, "arrays", first)
+
+
+def batches_of(source, steps, limit):
+    """The batches of an iterable that `fit` takes, its kind, and the number of batches in an epoch (None: no end known)."""
+    kind = type(source)
+    bases = {base.__name__ for base in kind.__mro__}
+    if bases & {"PyDataset", "Sequence"} and hasattr(source, "__getitem__"):
+        count = len(source)
+        per_epoch = min(count, steps) if steps else count
+        batch = len(leaves(unpacked(source[0])[0])[0])
+        wanted = max(1, min(per_epoch, -(-limit // max(1, batch))))
+        picked = np.unique(np.linspace(0, per_epoch - 1, wanted).round().astype(int))  # from all of an epoch
+        return (source[int(index)] for index in picked), "sequence", per_epoch
+    if "DatasetV2" in bases or "Dataset" in bases and kind.__module__.startswith("tensorflow"):
+        cardinality = int(source.cardinality().numpy()) if hasattr(source, "cardinality") else -2
+        per_epoch = steps or (cardinality if cardinality > 0 else None)
+        return iter(source), "tf.data", per_epoch
+    if hasattr(source, "dataset") and hasattr(source, "batch_sampler"):  # torch's DataLoader
+        return iter(source), "generator", steps or len(source)
+    return iter(source), "generator", steps
+
+
+def unpacked(batch):
+    """(x, y, sample weights) of one batch."""
+    parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    if not 1 <= len(parts) <= 3:
+        raise NotSamples(f"a batch has {len(parts)} parts; fit takes (x, y) or (x, y, sample_weight)")
+    return parts + (None,) * (3 - len(parts))
+
+
+def from_batches(source, steps, names, limit):
+    """Draw an epoch, or as much of it as is kept or can be drawn in time."""
+    iterator, origin, per_epoch = batches_of(source, steps, limit)
+    columns, weights, first, drawn, count = None, [], None, 0, 0
+    end, mark, repeated = time.monotonic() + DRAW_SECONDS, None, False
+    for batch in iterator:
+        parts = unpacked(batch)
+        row = [leaves(parts[0], names[0]), leaves(parts[1], names[1])]
+        if first is None:
+            first, columns, mark = parts, [[[] for _ in side] for side in row], row[0][0].tobytes()
+        elif per_epoch is None and row[0][0].tobytes() == mark:  # an epoch of a generator without an end
+            per_epoch, repeated = count, True
+            break
+        if [len(side) for side in row] != [len(side) for side in columns]:
+            raise NotSamples("batches differ in their number of inputs or targets")
+        for side, arrays in zip(columns, row):  # noqa: B905
+            for column, array in zip(side, arrays):  # noqa: B905
+                column.append(array)
+        if parts[2] is not None and not isinstance(parts[2], (dict, list, tuple)):
+            weights.append(as_array(parts[2]))
+        drawn, count = drawn + len(row[0][0]), count + 1
+        if drawn >= limit or (per_epoch and count >= per_epoch and origin != "sequence") or time.monotonic() > end:
+            break
+    else:
+        per_epoch = per_epoch if origin == "sequence" else count
+    if not drawn:
+        raise NotSamples("it yields no batch")
+    sides = [[joined(column) for column in side] for side in columns]
+    weight = np.concatenate(weights) if len(weights) == count else None
+    samples = Samples([a for a, _ in sides[0]], [a for a, _ in sides[1]], weight, origin, first)
+    samples.ragged = {index for index, (_, padded) in enumerate(sides[0]) if padded}
+    if per_epoch is None:
+        samples.total = None
+    elif not repeated and count < per_epoch:
+        samples.total = round(drawn / count * per_epoch)  # a guess: the batches not seen are like those seen
+    return samples
+
+
+def from_call(arguments, names, batch_size, limit):
+    """(training samples, validation samples or None, validation_split or None) of the arguments of `fit`."""
+    x, y, steps = arguments.get("x"), arguments.get("y"), arguments.get("steps_per_epoch")
+    if is_batches(x):
+        train = from_batches(x, steps, names, limit)
+    else:
+        train = from_arrays(x, y, arguments.get("sample_weight"), names, batch_size)
+    held, split = arguments.get("validation_data"), arguments.get("validation_split") or None
+    if held is not None:
+        if is_batches(held):
+            return train, from_batches(held, arguments.get("validation_steps"), names, limit), None
+        x, y, weight = unpacked(held)
+        return train, from_arrays(x, y, weight, names, batch_size), None
+    if split:
+        at = int(math.floor(train.total * (1.0 - split)))  # as Keras does it: the last samples
+        return train.part(0, at, train.origin), train.part(at, None, "split"), float(split)
+    return train, None, None
+
+
+def is_batches(value):
+    """Whether `fit` takes batches from a value: tf.data, Sequence, PyDataset, DataLoader, generator, iterator."""
+    if value is None or isinstance(value, (dict, list, tuple, str)) or hasattr(value, "shape"):
+        return False
+    return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+
+
+def classes_of(y):
+    """A class number for every sample, or None where targets are no classes. Also: are they one-hot?"""
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
+        head = y[:BLOCK]
+        if ((head == 0) | (head == 1)).all() and (head.sum(axis=1) == 1).all():
+            rest = (((block == 0) | (block == 1)).all() and (block.sum(axis=1) == 1).all() for block in blocks(y))
+            return (y.argmax(axis=1), True) if all(rest) else (None, False)
+        return None, False
+    if y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
+        return None, False
+    values, inverse = np.unique(y.reshape(len(y)), return_inverse=True)
+    whole = y.dtype.kind in "biuUS" or (np.isfinite(values).all() and (values == np.round(values)).all())
+    few = len(values) <= max(2, min(1000 if whole else 50, len(y) // 3))
+    return (inverse.reshape(-1), False) if few else (None, False)
+
+
+def kept(samples, limit):
+    """Indices of the samples that the record keeps, in their order; every class keeps its share."""
+    total = samples.drawn
+    size = sum(array.nbytes // max(1, len(array)) for array in samples.x + samples.y)
+    limit = max(1, min(limit, MAX_BYTES // max(1, size)))
+    if total <= limit:
+        return None
+    draw = np.random.RandomState(0)
+    groups = [np.arange(total)]
+    if len(samples.y) == 1:
+        classes, _ = classes_of(samples.y[0])
+        if classes is not None:
+            groups = [np.flatnonzero(classes == number) for number in np.unique(classes)]
+    parts = [draw.choice(group, max(1, round(limit * len(group) / total)), replace=False) for group in groups]
+    return np.sort(np.concatenate(parts))[:total]
+
+
+def blocks(array):
+    """An array in pieces of `BLOCK` samples: a statistic must not copy all of it."""
+    return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
+
+
+def values_of(array, name, ragged=False, target=False):
+    """Facts on one input or output over all its samples: the fields of `record.Values`."""
+    shape = [None, *array.shape[2:]] if ragged else list(array.shape[1:])
+    facts = dict.fromkeys(("minimum", "maximum", "mean", "std", "counts"))
+    facts.update(dict.fromkeys(("column_minimum", "column_maximum", "column_mean", "column_std")))
+    facts.update(name=name, shape=shape, dtype=str(array.dtype), finite=True, one_hot=False, sorted_by_class=False)
+    if array.dtype.kind in "biuf":
+        facts.update(numbers_of(array))
+    if target:
+        classes, facts["one_hot"] = classes_of(array)
+        if classes is not None:
+            facts.update(counts_of(array, classes, facts["one_hot"]))
+        elif array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
+            steps = np.diff(array.reshape(-1))
+            facts["sorted_by_class"] = bool(len(steps) > 8 and ((steps >= 0).all() or (steps <= 0).all()))
+    return facts
+
+
+def counts_of(array, classes, one_hot):
+    names = np.arange(array.shape[1]) if one_hot else np.unique(array.reshape(len(array)))
+    counts = np.bincount(classes, minlength=len(names))
+    changes = int((np.diff(classes) != 0).sum())
+    present = int((counts > 0).sum())
+    whole = [str(int(n)) if array.dtype.kind in "biuf" and n == int(n) else str(n) for n in names]
+    in_order = present > 1 and changes == present - 1 and len(classes) >= 4 * present
+    return {"counts": dict(zip(whole, counts.tolist())), "sorted_by_class": in_order}  # noqa: B905
+
+
+def numbers_of(array):
+    """Minimum, maximum, mean and standard deviation over all, and by column for vectors; in float64, finite values only."""
+    columns = array.shape[1] if array.ndim == 2 else 1
+    by_column = array.ndim <= 2 and columns <= MAX_COLUMNS
+    wide = columns if by_column else 1
+    low, high = np.full(wide, np.inf), np.full(wide, -np.inf)
+    total, square, count = np.zeros(wide), np.zeros(wide), np.zeros(wide)
+    finite = True
+
+    def pieces():
+        for block in blocks(array):
+            piece = np.asarray(block, "float64").reshape(-1, wide)
+            good = np.isfinite(piece)
+            yield piece, good
+
+    for piece, good in pieces():
+        finite = finite and bool(good.all())
+        low = np.minimum(low, np.where(good, piece, np.inf).min(axis=0))
+        high = np.maximum(high, np.where(good, piece, -np.inf).max(axis=0))
+        total += np.where(good, piece, 0.0).sum(axis=0)
+        count += good.sum(axis=0)
+    if not count.sum():
+        return {"finite": False}
+    mean = total.sum() / count.sum()
+    column_mean = total / np.maximum(count, 1)
+    spread = 0.0
+    for piece, good in pieces():  # a second pass: exact for values that are large beside their spread
+        square += np.where(good, (piece - column_mean) ** 2, 0.0).sum(axis=0)
+        spread += float(np.where(good, (piece - mean) ** 2, 0.0).sum())
+    facts = {"finite": finite, "minimum": float(low.min()), "maximum": float(high.max()), "mean": float(mean)}
+    facts["std"] = math.sqrt(spread / count.sum())
+    if by_column and (count > 0).all():
+        deviations = np.sqrt(square / count)
+        for key, row in (("minimum", low), ("maximum", high), ("mean", column_mean), ("std", deviations)):
+            facts["column_" + key] = [float(value) for value in row]
+    return facts
+
+
+def data_facts(samples, names, limit, prefix, arrays):
+    """The fields of `record.Data`; the kept samples go to `arrays` under names that begin with `prefix`."""
+    index = kept(samples, limit)
+    for side, group in (("x", samples.x), ("y", samples.y)):
+        for number, array in enumerate(group):
+            chosen = array if index is None else array[index]
+            arrays[f"{prefix}{side}{number}"] = chosen.astype("float32") if chosen.dtype == "float64" else chosen
+    if samples.weight is not None:
+        arrays[f"{prefix}w"] = samples.weight if index is None else samples.weight[index]
+    named = [_fitting(side, count) for side, count in zip(names, (len(samples.x), len(samples.y)))]  # noqa: B905
+    return {
+        "inputs": [values_of(a, n, i in samples.ragged) for i, (a, n) in enumerate(zip(samples.x, named[0]))],  # noqa: B905
+        "targets": [values_of(a, n, target=True) for a, n in zip(samples.y, named[1])],  # noqa: B905
+        "samples": {"total": samples.total, "kept": samples.drawn if index is None else len(index)},
+        "origin": samples.origin,
+    }
+
+
+def _fitting(names, count):
+    return list(names) if len(names) == count else [str(number) for number in range(count)]
+
+
+# --- the net --------------------------------------------------------------------------------------------------------
+
+
+class Net:
+    """What can be said of a Keras model, of Keras 3 or 2."""
+
+    def __init__(self, keras, model):
+        self.keras, self.model = keras, model
+        self.custom = []
+        self.kind = "subclass"
+        self.same = None  # a sequential or functional net that computes the same, where there is one
+        own = is_keras(type(model))
+        if own and isinstance(model, keras.Sequential):
+            self.kind, self.same = "sequential", model
+        elif own and type(model).__name__ in ("Functional", "Model") and getattr(model, "inputs", None):
+            self.kind, self.same = "functional", model
+        for name in ("train_step", "compute_loss"):
+            method = getattr(type(model), name, None)
+            if method is not None and not is_keras(method):
+                self.custom.append(f"{name} of {type(model).__name__}")
+
+    def build(self, x):
+        """Give a net without input shapes its weights, from samples in the user's structure."""
+        if not self.model.built or not self.model.weights:
+            self.model(_tensors(cut(x, 0, 2)), training=False)
+
+    def follow(self, x):
+        """A subclassed net as a functional one, by calling it on symbolic inputs; kept if both predict the same."""
+        if self.same is not None:
+            return
+        try:
+            few = _tensors(cut(x, 0, 2))
+            expected = self.model(few, training=False) if self._trains_apart() else self.model(few)
+            if getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None):  # functional at heart
+                inputs, outputs = self.model.inputs, self.model.outputs
+            else:
+                inputs = _map(few, lambda t: self.keras.Input(tuple(t.shape)[1:], dtype=t.dtype))
+                outputs = self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
+            same = self.keras.Model(inputs, outputs)
+            both = [leaves(expected), leaves(same(few, training=False))]
+            if all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*both)):  # noqa: B905
+                self.same = same
+        except Exception:
+            self.same = None
+
+    def _trains_apart(self):
+        return "training" in inspect.signature(self.model.call).parameters
+
+    def names(self):
+        """Names of inputs and outputs, as far as the net knows them."""
+        inputs = [re.split(r"[:/]", tensor.name)[0] for tensor in self._ends("inputs")]
+        outputs = getattr(self.model, "output_names", None) or []
+        return inputs, list(outputs)
+
+    def shapes(self, end):
+        return [[None if size is None else int(size) for size in tensor.shape] for tensor in self._ends(end)]
+
+    def _ends(self, end):
+        net = self.same if self.same is not None else self.model
+        try:
+            return list(getattr(net, end, None) or [])
+        except (AttributeError, ValueError):  # a net that is not built
+            return []
+
+    def layers(self, made):
+        """Facts on all layers: the fields of `record.Layer`."""
+        found, seen = [], set()
+
+        def walk(holder, name):
+            for layer in holder._flatten_layers(include_self=False, recursive=False):
+                if id(layer) in seen or not hasattr(layer, "get_config"):
+                    continue
+                seen.add(id(layer))
+                custom = not is_keras(type(layer))
+                facts = {"name": layer.name, "kind": type(layer).__name__, "trainable": bool(layer.trainable)}
+                found.append({**facts, "custom": custom, "inside": name, "at": made(layer)})
+                if custom:
+                    self.custom.append(f"layer {type(layer).__name__}")
+                elif type(layer).__name__ == "Lambda":
+                    self.custom.append(f"Lambda layer {layer.name!r}")
+                elif hasattr(layer, "get_vocabulary"):
+                    self.custom.append(f"layer {type(layer).__name__} (its vocabulary)")
+                walk(layer, layer.name)
+
+        walk(self.model, None)
+        return found
+
+    def json(self):
+        """Its configuration as text, or None."""
+        if self.same is None:
+            self.custom.append(f"subclassed model {type(self.model).__name__}")
+            return None
+        try:
+            config = json.loads(self.same.to_json())
+        except Exception as error:
+            self.custom.append(f"model {self.model.name!r} ({one_line(error, 120)})")
+            return None
+        self._clean(config)
+        for name in _foreign(config):
+            self.custom.append(name)
+        return json.dumps(config)
+
+    def _clean(self, config):
+        """Take the marks of `follow` out of a configuration, and regularizers that were set too late to act."""
+        idle = {layer.name: words for layer, words in self.late()}
+        for layer in config.get("config", {}).get("layers", []):
+            for node in layer.get("inbound_nodes", []):
+                if isinstance(node, dict):
+                    node.get("kwargs", {}).pop("training", None)
+            for word in idle.get(layer["config"].get("name"), ()):
+                layer["config"][word] = None
+
+    def late(self):
+        """Layers with regularizers that were set after the layer was built: Keras takes no notice of them."""
+        found = []
+        for layer in self.model._flatten_layers(include_self=False):
+            words = [word for word in dir(type(layer)) + list(vars(layer)) if word.endswith("_regularizer")]
+            words = [word for word in dict.fromkeys(words) if getattr(layer, word, None) is not None]
+            words = [word for word in words if word != "activity_regularizer" and _is_late(layer, word)]
+            if words:
+                found.append((layer, words))
+        return found
+
+
+def _is_late(layer, word):
+    variable = getattr(layer, word[: -len("_regularizer")], None)
+    if not layer.built or variable is None or not layer.trainable:
+        return False
+    if hasattr(variable, "regularizer"):  # Keras 3
+        return variable.regularizer is None
+    return hasattr(layer, "_callable_losses") and not layer._callable_losses
+
+
+def _tensors(value):
+    import tensorflow
+
+    return _map(value, lambda item: tensorflow.convert_to_tensor(as_array(item)))
+
+
+def _map(value, function):
+    if isinstance(value, dict):
+        return {name: _map(item, function) for name, item in value.items()}
+    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") for item in value):
+        return type(value)(_map(item, function) for item in value)
+    return function(value)
+
+
+def _foreign(config):
+    """What a configuration names that is not Keras' own, like "function my_activation"."""
+    if isinstance(config, list):
+        return [name for item in config for name in _foreign(item)]
+    if not isinstance(config, dict):
+        return []
+    kind, package = config.get("class_name"), (config.get("module") or "keras").partition(".")[0]
+    if kind == "function" and isinstance(config.get("config"), str) and package not in KERAS:
+        return [f"function {config['config']}"]
+    own = [] if kind is None or package in (*KERAS, "builtins") else [f"{config['class_name']} of {config['module']}"]
+    return own + [name for item in config.values() for name in _foreign(item)]
+
+
+# --- compile settings -----------------------------------------------------------------------------------------------
+
+
+def optimizer_facts(keras, optimizer):
+    """The fields of `record.Optimizer`, in the words of the script's Keras."""
+    custom = not is_keras(type(optimizer))
+    try:
+        config = plain(optimizer.get_config())
+    except Exception:
+        config, custom = {}, True
+    rate = config.get("learning_rate")
+    try:
+        current = optimizer.learning_rate
+        current = current(0) if callable(current) and not hasattr(current, "numpy") else current
+        first = float(current)
+    except Exception:
+        first = float(rate) if isinstance(rate, (int, float)) else float("nan")
+    return {"name": type(optimizer).__name__, "config": config, "learning_rate": first, "custom": custom}
+
+
+def loss_facts(keras, loss):
+    """The fields of `record.Loss`."""
+    if loss is None:
+        return None
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except (ValueError, TypeError):
+            return {"name": loss, "config": {}, "custom": False}  # Keras will say that it does not know it
+    custom = not is_keras(loss if inspect.isfunction(loss) else type(loss))
+    if isinstance(loss, keras.losses.Loss):
+        config = {} if custom else _changed(loss)
+        if type(loss).__name__ == "LossFunctionWrapper":
+            return loss_facts(keras, loss.fn)
+        return {"name": type(loss).__name__ if custom else snake(type(loss).__name__), "config": config, "custom": custom}
+    return {"name": getattr(loss, "__name__", type(loss).__name__), "config": {}, "custom": custom}
+
+
+def _changed(loss):
+    """Arguments of a loss that are not as by default."""
+    try:
+        config = plain(loss.get_config())
+        usual = plain(type(loss)().get_config())
+    except Exception:
+        return {}
+    return {key: config[key] for key in config if key not in ("name", "fn", "dtype") and config[key] != usual.get(key)}
+
+
+def metric_facts(metric):
+    """The fields of `record.Metric`."""
+    if isinstance(metric, str):
+        return {"name": {"acc": "accuracy"}.get(metric, metric), "custom": False}
+    function = inspect.isfunction(metric) or inspect.isbuiltin(metric)
+    custom = not is_keras(metric if function else type(metric))
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return {"name": name if custom else snake(name), "custom": custom}
+
+
+def by_output(value, names, count):
+    """What `compile` was given for every output: a list of as many entries."""
+    if isinstance(value, dict):
+        return [value.get(name) for name in names] if set(value) & set(names) else [*value.values()][:count]
+    if isinstance(value, (list, tuple)) and len(value) == count:
+        return list(value)
+    return [value] * count
+
+
+def metrics_by_output(metrics, names, count):
+    if not metrics:
+        return [[] for _ in range(count)]
+    if count == 1 and isinstance(metrics, (list, tuple)):
+        metrics = [[metric for item in metrics for metric in (item if isinstance(item, (list, tuple)) else [item])]]
+    elif isinstance(metrics, (list, tuple)) and not any(isinstance(item, (list, tuple)) for item in metrics):
+        metrics = [metrics] * count if len(metrics) != count else [[metric] for metric in metrics]
+    rows = by_output(metrics, names, count)
+    return [[m for m in (row if isinstance(row, (list, tuple)) else [row]) if m is not None] for row in rows]
+
+
+def compile_facts(keras, given, model, names):
+    """The fields of `record.Compiled` from the arguments of `compile`."""
+    count = max(1, len(names))
+    loss = given.get("loss")
+    one = isinstance(loss, (list, tuple)) and count == 1 and len(loss) == 1
+    losses = [loss_facts(keras, item) for item in by_output(loss[0] if one else loss, names, count)]
+    weights = given.get("loss_weights")
+    if weights is not None:
+        weights = [1.0 if w is None else float(w) for w in by_output(weights, names, count)]
+    metrics = [metrics_by_output(given.get(key), names, count) for key in ("metrics", "weighted_metrics")]
+    return {
+        "optimizer": optimizer_facts(keras, model.optimizer),
+        "losses": losses,
+        "loss_weights": weights,
+        "metrics": [[metric_facts(metric) for metric in row] for row in metrics[0]],
+        "weighted_metrics": [[metric_facts(metric) for metric in row] for row in metrics[1]],
+        "run_eagerly": bool(given.get("run_eagerly")),
+        "at": given.get("at"),
+    }
+
+
+def callback_facts(callback, epochs, rate):
+    """The fields of `record.Callback`; a schedule by function is written as its values by epoch."""
+    settings = {key: value for key, value in vars(callback).items() if not key.startswith("_")}
+    settings = {key: plain(value) for key, value in settings.items() if isinstance(value, (bool, int, float, str, type(None)))}
+    schedule = getattr(callback, "schedule", None)
+    if callable(schedule):
+        rates = []
+        try:
+            for epoch in range(min(epochs, 1000)):
+                try:
+                    rate = float(schedule(epoch, rate))
+                except TypeError:
+                    rate = float(schedule(epoch))
+                rates.append(rate)
+        except Exception:
+            rates = []
+        settings["learning_rates"] = rates
+    name = type(callback).__name__
+    return {"name": name, "settings": settings, "custom": not is_keras(type(callback)) or name == "LambdaCallback"}
+
+
+# --- running the script ---------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Watches one script: patches Keras as it is imported, and writes the record at the call that was asked for."""
+
+    def __init__(self, options, script, shown):
+        self.options, self.script = options, script
+        self.code = Code(script, shown)
+        self.patched = set()
+        self.busy = 0  # inside Keras' own training: what happens there is not the user's call
+        self.made = weakref.WeakKeyDictionary()  # layer → source
+        self.layers = []  # all of them, kept alive: is a regularizer given to any?
+        self.compiled = weakref.WeakKeyDictionary()  # model → arguments of compile
+        self.origins = weakref.WeakKeyDictionary()  # layer → where its weights come from
+        self.regularizers = []  # (object, source)
+        self.called_regularizers = set()
+        self.seeds = {}
+        self.fits = []
+        self.batches = None  # of a train_on_batch loop
+        self.loops = set()  # lines of train_on_batch loops that were passed over
+        self.translated, self.stand_ins, self.notes, self.questions = [], [], [], []
+        self.keras = None
+
+    # - patches
+
+    def install(self):
+        """Watch imports, so that Keras, NumPy and matplotlib are patched before the script's next line."""
+        original = builtins.__import__
+
+        def watched(name, *args, **kwargs):
+            module = original(name, *args, **kwargs)
+            self.after_import()
+            return module
+
+        builtins.__import__ = watched
+        builtins.input = self.answer
+        for owner, name, label in ((np.random, "seed", "numpy.random.seed"), (random, "seed", "random.seed")):
+            self.watch_seed(owner, name, label)
+
+    def after_import(self):
+        for name in ("tensorflow", "keras", "tf_keras", "matplotlib"):
+            module = sys.modules.get(name)
+            if module is None or name in self.patched or getattr(module.__spec__, "_initializing", False):
+                continue
+            self.patched.add(name)
+            if name == "matplotlib":
+                module.use = lambda *args, **kwargs: None  # a window would need a screen
+            elif name == "tensorflow":
+                for path in ("tensorflow.random", "tensorflow._api.v2.random"):
+                    if path in sys.modules:
+                        self.watch_seed(sys.modules[path], "set_seed", "tf.random.set_seed")
+                self.watch_seed(module.random, "set_seed", "tf.random.set_seed")
+            else:
+                self.patch_keras(name, module)
+
+    def answer(self, prompt=""):
+        """In place of `input`: nobody is there to answer."""
+        self.questions.append(one_line(prompt, 60))
+        return ""
+
+    def watch_seed(self, owner, name, label):
+        original = getattr(owner, name)
+        if getattr(original, "regbench", False):
+            return
+
+        @functools.wraps(original)
+        def seed(*args, **kwargs):
+            caller = sys._getframe(1)
+            if self.code.is_user(caller.f_code.co_filename):
+                value = args[0] if args else next(iter(kwargs.values()), None)
+                if isinstance(value, (int, np.integer)):
+                    self.seeds[label] = int(value)
+            return original(*args, **kwargs)
+
+        seed.regbench = True
+        setattr(owner, name, seed)
+
+    def patch_keras(self, name, keras):
+        version = getattr(keras, "__version__", "2")
+        for path in (name, f"{name}._tf_keras.keras", f"{name}.src", f"{name}.api"):
+            utils = sys.modules.get(path + ".utils")
+            if utils is None:
+                continue
+            if hasattr(utils, "set_random_seed"):
+                self.watch_seed(utils, "set_random_seed", "keras.utils.set_random_seed")
+            for drawing in ("plot_model", "model_to_dot"):  # needs Graphviz, which this machine may lack
+                if hasattr(utils, drawing):
+                    setattr(utils, drawing, lambda *args, **kwargs: None)
+        self.watch_layers(keras)
+        self.watch_weights(keras)
+        self.watch_regularizers(keras)
+        self.watch_training(keras)
+        if version.startswith("3"):
+            path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spellings.py")
+            spec = importlib.util.spec_from_file_location("regbench_spellings", path)
+            spellings = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(spellings)
+            spellings.apply(keras, self.tell)
+        self.watch_downloads(name)
+
+    def tell(self, old, new):
+        line = f"{old} as {new}"
+        if line not in self.translated:
+            self.translated.append(line)
+
+    def watch_layers(self, keras):
+        recorder, original = self, keras.layers.Layer.__init__
+
+        @functools.wraps(original)
+        def init(layer, *args, **kwargs):
+            def own(frame):
+                return frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is layer
+
+            original(layer, *args, **kwargs)
+            recorder.layers.append(layer)
+            recorder.made[layer] = recorder.code.source(recorder.code.frame(skip=own))
+
+        keras.layers.Layer.__init__ = init
+
+    def watch_weights(self, keras):
+        def marking(method, origin):
+            @functools.wraps(method)
+            def wrapped(layer, *args, **kwargs):
+                caller = sys._getframe(1).f_code.co_filename
+                if "applications" in caller.replace("\\", "/").split("/"):
+                    self.origins[layer] = "pretrained"
+                elif not self.busy and self.code.is_user(caller):
+                    self.origins[layer] = origin
+                return method(layer, *args, **kwargs)
+
+            return wrapped
+
+        keras.Model.load_weights = marking(keras.Model.load_weights, "loaded")
+        keras.layers.Layer.set_weights = marking(keras.layers.Layer.set_weights, "loaded")
+        load = keras.models.load_model
+
+        @functools.wraps(load)
+        def load_model(*args, **kwargs):
+            model = load(*args, **kwargs)
+            self.origins[model] = "loaded"
+            return model
+
+        for path in ("keras.models", "keras._tf_keras.keras.models", "tf_keras.models", "keras.saving", "tf_keras.saving"):
+            if hasattr(sys.modules.get(path), "load_model"):
+                sys.modules[path].load_model = load_model
+
+    def watch_regularizers(self, keras):
+        base = keras.regularizers.Regularizer
+        waiting = list(base.__subclasses__())
+        while waiting:
+            kind = waiting.pop()
+            waiting += kind.__subclasses__()
+            if "__init__" in vars(kind):
+                kind.__init__ = self.watched_init(kind.__init__)
+            if "__call__" in vars(kind):
+                kind.__call__ = self.watched_call(kind.__call__)
+
+    def watched_init(self, original):
+        @functools.wraps(original)
+        def init(regularizer, *args, **kwargs):
+            original(regularizer, *args, **kwargs)
+            frame = sys._getframe(1)
+            between = ("regularizers.py", "spellings.py")  # `l1_l2` calls `L1L2`
+            while frame is not None and os.path.basename(frame.f_code.co_filename) in between:
+                frame = frame.f_back
+            if frame is not None and self.code.is_user(frame.f_code.co_filename):
+                self.regularizers.append((regularizer, self.code.source(frame)))
+
+        return init
+
+    def watched_call(self, original):
+        @functools.wraps(original)
+        def call(regularizer, *args, **kwargs):
+            self.called_regularizers.add(id(regularizer))
+            return original(regularizer, *args, **kwargs)
+
+        return call
+
+    def watch_training(self, keras):
+        model = keras.Model
+        compiling, fit, on_batch = model.compile, model.fit, model.train_on_batch
+
+        @functools.wraps(compiling)
+        def compile(net, *args, **kwargs):
+            try:
+                given = dict(inspect.signature(compiling).bind(net, *args, **kwargs).arguments)
+                given.update(given.pop("kwargs", {}))
+                given["at"] = self.code.source(self.code.frame())
+                self.compiled[net] = given
+            except TypeError:
+                pass  # Keras says it better
+            return compiling(net, *args, **kwargs)
+
+        @functools.wraps(fit)
+        def fitting(net, *args, **kwargs):
+            if self.busy:
+                return fit(net, *args, **kwargs)
+            arguments = dict(inspect.signature(fit).bind(net, *args, **kwargs).arguments)
+            arguments.pop("self", None)
+            return self.on_fit(keras, net, fit, arguments)
+
+        @functools.wraps(on_batch)
+        def batch(net, *args, **kwargs):
+            if self.busy:
+                return on_batch(net, *args, **kwargs)
+            arguments = dict(inspect.signature(on_batch).bind(net, *args, **kwargs).arguments)
+            return self.on_batch(keras, net, lambda: on_batch(net, *args, **kwargs), arguments)
+
+        model.compile, model.fit, model.train_on_batch = compile, fitting, batch
+        if hasattr(model, "evaluate"):
+            for name in ("evaluate", "predict", "test_on_batch", "predict_on_batch"):
+                setattr(model, name, self.unwatched(getattr(model, name)))
+        for kind in (keras.optimizers.Optimizer, *keras.optimizers.Optimizer.__mro__[1:]):
+            for name in ("apply", "apply_gradients"):
+                if name in vars(kind) and is_keras(kind):
+                    setattr(kind, name, self.watched_update(getattr(kind, name)))
+
+    def unwatched(self, original):
+        @functools.wraps(original)
+        def method(*args, **kwargs):
+            self.busy += 1
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.busy -= 1
+
+        return method
+
+    def watched_update(self, original):
+        @functools.wraps(original)
+        def update(optimizer, *args, **kwargs):
+            if not self.busy and not self.options.fit:
+                self.own_loop()
+            return original(optimizer, *args, **kwargs)
+
+        return update
+
+    def watch_downloads(self, name):
+        for path, module in list(sys.modules.items()):
+            if path.startswith(f"{name}.") and "datasets" in path and hasattr(module, "get_file"):
+                module.get_file = self.from_mirror(module.get_file)
+
+    def from_mirror(self, original):
+        @functools.wraps(original)
+        def get_file(fname=None, origin=None, **kwargs):
+            cache = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "datasets")
+            if not os.path.exists(os.path.join(cache, str(fname))):
+                found, stand_in = mirrored(fname, self.options.out)
+                if found:
+                    self.stand_ins += [stand_in] if stand_in and stand_in not in self.stand_ins else []
+                    return found
+            return original(fname, origin, **kwargs)
+
+        return get_file
+
+    # - what the script does
+
+    def is_model(self, value):
+        return self.keras is not None and isinstance(value, self.keras.Model)
+
+    def wanted(self, index, net, at):
+        """Whether a call is the one to record: the first, the n-th, or that of the net with this name."""
+        fit = self.options.fit
+        if not fit:
+            return True
+        if fit.isdigit():
+            return index == int(fit)
+        variable = re.match(r"\s*(?:[\w, ]+=\s*)?(\w+)\.", (at or {}).get("call") or (at or {}).get("text") or "")
+        return fit in (net.name, variable and variable.group(1))
+
+    def call_facts(self, net, method):
+        frame = self.code.frame()
+        at = self.code.source(frame)
+        text = (at or {}).get("call") or (at or {}).get("text") or ""
+        named = re.search(r"\.(fit_generator|train_on_batch|fit)\b", text)
+        method = named.group(1) if named and method == "fit" else method
+        return frame, {"index": len(self.fits) + 1, "method": method, "model": net.name, "at": at}
+
+    def on_fit(self, keras, net, fit, arguments):
+        self.keras = keras
+        frame, call = self.call_facts(net, "fit")
+        wanted = self.wanted(call["index"], net, call["at"])
+        self.fits.append(call)
+        if not wanted:
+            return self.shortened(net, fit, arguments)
+        self.busy += 1
+        self.record(keras, net, call, frame, arguments, lambda **changed: fit(net, **changed))
+
+    def shortened(self, net, fit, arguments):
+        """An earlier `fit`: one epoch, so that the script goes on; its history is drawn out to the length asked for."""
+        epochs = int(arguments.get("epochs") or 1)
+        start = int(arguments.get("initial_epoch") or 0)
+        self.busy += 1
+        try:
+            history = fit(net, **{**arguments, "epochs": start + 1})
+        finally:
+            self.busy -= 1
+        self.origins[net] = "trained"
+        for values in history.history.values():
+            values += values[-1:] * (epochs - start - len(values))
+        history.epoch = list(range(start, max(epochs, start + 1)))
+        return history
+
+    def on_batch(self, keras, net, train, arguments):
+        """One step of a loop over `train_on_batch`: collect its batches until an epoch is full."""
+        self.keras = keras
+        frame, call = self.call_facts(net, "train_on_batch")
+        line = (call["at"] or {}).get("line")
+        state = self.batches
+        if state is None and line not in self.loops:
+            wanted = self.wanted(call["index"], net, call["at"])
+            self.fits.append(call)
+            self.loops.add(line)
+            if wanted:
+                epochs = self.code.epochs_around(frame) if frame is not None else None
+                state = self.batches = {"net": net, "call": call, "frame": frame, "epochs": epochs, "rows": [], "taken": 0}
+                state.update(keras=keras, start=time.monotonic(), weights=self.weights_of(Net(keras, net)))
+        if state is not None and state["net"] is net:
+            self.collect(state, arguments)
+        self.busy += 1
+        try:
+            return train()
+        finally:
+            self.busy -= 1
+
+    def collect(self, state, arguments):
+        batch = (arguments.get("x"), arguments.get("y"), arguments.get("sample_weight"))
+        mark = leaves(batch[0])[0]
+        again = bool(state["rows"]) and np.array_equal(mark, leaves(state["rows"][0][0])[0])
+        if not again:
+            state["rows"].append(batch)
+            state["taken"] += len(mark)
+        if again or state["taken"] >= self.options.max_samples or time.monotonic() - state["start"] > DRAW_SECONDS:
+            self.finish_batches()
+
+    def finish_batches(self):
+        state, self.batches = self.batches, None
+        self.busy += 1
+        if state["epochs"] is None:
+            self.notes.append("The number of epochs of the train_on_batch loop is not known; one is assumed.")
+        arguments = {"x": iter(state["rows"]), "epochs": state["epochs"] or 1, "shuffle": False}
+        self.record(state["keras"], state["net"], state["call"], state["frame"], arguments, None, state["weights"])
+
+    def own_loop(self):
+        """The user's own loop with a GradientTape: there is no `fit` to record."""
+        frame = self.code.frame()
+        at = self.code.source(frame)
+        where = f"{os.path.basename(at['file'])}:{at['line']}" if at else None
+        text = "\n".join(self.code.tree(frame.f_code.co_filename)[0]) if frame is not None else ""
+        error = "the script trains in a loop of its own (GradientTape) and calls no fit; only fit can be recorded"
+        penalized = any(getattr(layer, "losses", None) for layer in self.layers if not hasattr(layer, "fit"))
+        if penalized and ".losses" not in text:
+            error += "; its penalties have no effect: the loop never adds model.losses to the loss"
+        self.stop({"reached_fit": False, "kind": "loop", "error": error, "where": where})
+
+    # - the record
+
+    def weights_of(self, net):
+        layers = (net.same if net.same is not None else net.model).layers
+        return {layer.name: [as_array(w) if np.ndim(w) else np.asarray(w) for w in layer.get_weights()] for layer in layers}
+
+    def record(self, keras, model, call, frame, arguments, train, weights=None):
+        """Write what `fit` was given, then try one batch of it; the process ends here."""
+        batch_size = arguments.get("batch_size")
+        net = Net(keras, model)
+        try:
+            samples, held, split = from_call(arguments, net.names(), int(batch_size or 32), self.options.max_samples)
+            net.build(samples.first[0])
+        except Exception as error:
+            return self.refused(call, train, arguments, error)
+        net.follow(samples.first[0])
+        names = net.names()
+        arrays, facts = {}, {}
+        facts["train"] = data_facts(samples, names, self.options.max_samples, "t", arrays)
+        facts["validation"] = held and data_facts(held, names, self.options.max_samples, "v", arrays)
+        facts["validation_split"] = split
+        facts.update(self.net_facts(net, samples))
+        outputs = names[1] if len(names[1]) == len(facts["output_shapes"]) else ["output"] * len(facts["output_shapes"])
+        facts["compiled"] = compile_facts(keras, self.compiled.get(model) or _compiled_before(model), model, outputs)
+        facts["budget"] = budget = budget_facts(arguments, samples, batch_size)
+        facts["class_weight"] = _class_weight(arguments.get("class_weight"))
+        rate = facts["compiled"]["optimizer"]["learning_rate"]
+        given = arguments.get("callbacks") or []
+        given = getattr(given, "callbacks", given)
+        given = given if isinstance(given, (list, tuple)) else [given]
+        facts["callbacks"] = [callback_facts(item, budget["epochs"], rate) for item in given]
+        weights = weights if weights is not None else self.weights_of(net)
+        facts["weights"] = {name: len(group) for name, group in weights.items()}
+        for number, group in enumerate(weights.values()):
+            arrays.update({f"p{number}_{position}": array for position, array in enumerate(group)})
+        facts["idle_regularizers"] = self.idle(net)
+        self.judge(net, facts)
+        facts.update(fit=call, earlier_fits=self.fits[:-1] if call is self.fits[-1] else self.fits[: call["index"] - 1])
+        seen = {(fit["at"] or {}).get("line") for fit in self.fits}
+        others = self.code.fits(frame, self.is_model) if frame is not None else []
+        facts["other_fits"] = [source for source in others if source["line"] not in seen]
+        facts.update(self.surroundings(keras), reached_fit=True, first_step_error=None, first_step_tried=False)
+        np.savez(os.path.join(self.options.out, "arrays.npz"), **arrays)
+        self.write(facts)
+        if train is not None:
+            facts["first_step_error"] = self.first_step(train, samples, held, arguments)
+        self.stop({**facts, "first_step_tried": True})
+
+    def net_facts(self, net, samples):
+        model = net.model
+        text = net.json()
+        layers = net.layers(self.made.get)
+        inputs = net.shapes("inputs") or [[None, *array.shape[1:]] for array in samples.x]
+        outputs = net.shapes("outputs") or self.predicted_shapes(model, samples)
+        origins = [self.origins.get(layer) for layer in [model, *model._flatten_layers(include_self=False)]]
+        known = [origin for origin in ("trained", "loaded", "pretrained") if origin in origins]
+        return {
+            "model_kind": net.kind,
+            "model_name": model.name,
+            "model_json": text,
+            "input_shapes": inputs,
+            "output_shapes": outputs,
+            "layers": layers,
+            "parameters": int(model.count_params()),
+            "weights_origin": known[0] if known else "fresh",
+            "channels_first": any(getattr(l, "data_format", None) == "channels_first" for l in model._flatten_layers()),
+        }
+
+    @staticmethod
+    def predicted_shapes(model, samples):
+        try:
+            return [[None, *array.shape[1:]] for array in leaves(model(_tensors(cut(samples.first[0], 0, 2)), training=False))]
+        except Exception:
+            return [[None]]
+
+    def judge(self, net, facts):
+        """What cannot be rebuilt (`custom`), and what an experiment does without (`left_out`)."""
+        custom, left = net.custom, []
+        for loss in facts["compiled"]["losses"]:
+            if loss and loss["custom"]:
+                custom.append(f"loss {loss['name']}")
+        if facts["compiled"]["optimizer"]["custom"]:
+            custom.append(f"optimizer {facts['compiled']['optimizer']['name']}")
+        for row in facts["compiled"]["metrics"] + facts["compiled"]["weighted_metrics"]:
+            left += [f"metric {metric['name']}" for metric in row if metric["custom"]]
+        left += [f"callback {callback['name']}" for callback in facts["callbacks"] if callback["custom"]]
+        extra = [loss for loss in getattr(net.model, "_losses", [])] + list(getattr(net.model, "_callable_losses", []))
+        if extra:
+            custom.append("loss added by add_loss")
+        facts["custom"], facts["left_out"] = list(dict.fromkeys(custom)), list(dict.fromkeys(left))
+
+    def idle(self, net):
+        """Regularizers without effect: the fields of `record.Regularizer`."""
+        def facts(regularizer, reason, layer, at):
+            config = plain(regularizer.get_config()) if hasattr(regularizer, "get_config") else {}
+            return {"name": type(regularizer).__name__, "config": config, "reason": reason, "layer": layer, "at": at}
+
+        attached, late, found = [], set(), []
+        for layer, words in net.late():
+            for word in words:
+                late.add(id(getattr(layer, word)))
+                found.append(facts(getattr(layer, word), "set after the layer was built", layer.name, self.made.get(layer)))
+        for layer in self.layers:
+            attached += [value for key, value in list(vars(layer).items()) if key.endswith("regularizer") and value is not None]
+        held = {id(value) for value in attached} | self.called_regularizers | late
+        alike = [(type(value), value.get_config()) for value in attached if hasattr(value, "get_config")]
+        for regularizer, at in self.regularizers:  # a wrapper such as Bidirectional holds copies: the same kind and numbers
+            if id(regularizer) not in held and (type(regularizer), regularizer.get_config()) not in alike:
+                found.append(facts(regularizer, "given to no layer", None, at))
+        return found
+
+    def surroundings(self, keras):
+        tensorflow = sys.modules.get("tensorflow")
+        version = getattr(keras, "__version__", None) or "2"
+        return {
+            "keras": version,
+            "tensorflow": getattr(tensorflow, "__version__", "none"),
+            "python": sys.version.split()[0],
+            "seeds": self.seeds,
+            "translated": self.translated,
+            "stand_ins": self.stand_ins,
+            "notes": self.notes,
+        }
+
+    def first_step(self, train, samples, held, arguments):
+        """What Keras says when it trains one batch and evaluates one, in one line; None where it says nothing."""
+        x, y, weight = samples.first
+        changed = {"x": x, "y": y, "sample_weight": weight, "epochs": 1, "verbose": 0, "shuffle": False}
+        changed["class_weight"] = arguments.get("class_weight")
+        changed["batch_size"] = len(leaves(x)[0])
+        if held is not None and held.origin != "split":
+            changed["validation_data"] = tuple(part for part in held.first if part is not None)
+        return self.said(train, changed)
+
+    @staticmethod
+    def said(train, arguments):
+        try:
+            train(**arguments)
+        except Exception as error:
+            return error_line(error)
+        return None
+
+    def refused(self, call, train, arguments, error):
+        """The data cannot be taken: what Keras says to them is the answer, if it says anything."""
+        said = self.said(train, {**arguments, "epochs": 1, "verbose": 0, "callbacks": None}) if train else None
+        where = call["at"] and f"{os.path.basename(call['at']['file'])}:{call['at']['line']}"
+        reason = f"fit stops: {said}" if said else f"the data given to fit cannot be recorded: {error_line(error)}"
+        self.stop({"reached_fit": True, "kind": "refused", "error": reason, "where": where, **self.surroundings(self.keras)})
+
+    def write(self, facts):
+        path = os.path.join(self.options.out, "record.json")
+        with open(path + ".part", "w", encoding="utf-8") as file:
+            json.dump({"script": self.script, "arguments": self.options.arguments, **facts}, file, default=plain)
+        os.replace(path + ".part", path)
+
+    def stop(self, facts):
+        """Write, and end the process at once: no `except:` or `atexit` of the script comes between."""
+        self.write(facts)
+        if facts.get("error"):
+            print(f"recorder: {facts['error']}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    # - the end of a script that did not reach fit
+
+    def ended(self, error):
+        """The script ended, by itself or by `error`, and no call was recorded."""
+        if self.batches is not None and self.batches["rows"]:
+            self.finish_batches()
+        old = self.tensorflow_1()
+        asked = f" (it asks for input: {self.questions[0]!r}, which nobody answers)" if self.questions else ""
+        where, kind = self.place(error), "error"
+        if isinstance(error, SystemExit):
+            code = error.code
+            kind, text = "exit", f"the script ends before fit, with exit code {0 if code is None else code}"
+        elif error is not None:
+            text = error_line(error)
+            if isinstance(error, SyntaxError):
+                text += "; is it written for Python 2?" if "print" in text else ""
+            elif isinstance(error, ImportError) and not old:
+                text += f" (under {sys.executable})"
+            if old and isinstance(error, (AttributeError, ImportError, RuntimeError, TypeError)):
+                text = f"this is TensorFlow 1 code ({old}), which is not supported: {text}"
+            elif re.search(r"URL|HTTP|Connection|resolve|fetch", type(error).__name__ + text):
+                text = f"its data cannot be downloaded here: {text}"
+        elif self.fits:
+            kind, text = "ended", f"fit was called {len(self.fits)} times; no call matches --fit {self.options.fit}"
+        elif old:
+            kind, text = "tensorflow1", f"this is TensorFlow 1 code ({old}), which is not supported"
+        else:
+            nets = [layer for layer in self.layers if hasattr(layer, "fit") and hasattr(layer, "compile")]
+            built = f"it built the net {nets[-1].name!r}" if nets else "it built no net"
+            kind, text = "ended", f"the script ends without calling fit; {built}"
+        self.stop({"reached_fit": False, "kind": kind, "error": text + asked, "where": where})
+
+    def place(self, error):
+        """file:line of the user's code that an error comes from."""
+        if isinstance(error, SyntaxError) and error.filename:
+            return f"{os.path.basename(error.filename)}:{error.lineno}"
+        found, trace = None, getattr(error, "__traceback__", None)
+        while trace is not None:
+            if self.code.is_user(trace.tb_frame.f_code.co_filename):
+                found = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        return found
+
+    def tensorflow_1(self):
+        """The first line of TensorFlow 1 code in the script, if there is one."""
+        for number, line in enumerate(self.code.tree(self.code.shown)[0], 1):
+            found = TENSORFLOW_1.search(line.partition("#")[0])
+            if found:
+                return f"line {number}: {found.group(0)}"
+        return None
+
+
+def error_line(error):
+    """An exception in one line: of a message in paragraphs the first."""
+    text = str(error).strip()
+    first = text.split("\n\n")[0]
+    return one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
+
+
+def budget_facts(arguments, samples, batch_size):
+    """The fields of `record.Budget`."""
+    batches = samples.origin != "arrays"
+    first = len(leaves(samples.first[0])[0])
+    steps = arguments.get("steps_per_epoch")
+    shuffle = arguments.get("shuffle", True)
+    return {
+        "epochs": int(arguments.get("epochs") or 1),
+        "batch_size": first if batches else int(batch_size or 32),
+        "batch_size_given": batches or bool(batch_size),
+        "steps_per_epoch": None if steps is None else int(steps),
+        "shuffle": bool(shuffle) and not batches,
+        "initial_epoch": int(arguments.get("initial_epoch") or 0),
+    }
+
+
+def _class_weight(value):
+    if not isinstance(value, dict):
+        return None
+    return {str(int(key)): float(weight) for key, weight in value.items()}
+
+
+def _compiled_before(model):
+    """Settings of a net that came compiled from a file."""
+    return {"loss": getattr(model, "loss", None), "metrics": None}
+
+
+# --- data sets without a network ------------------------------------------------------------------------------------
+
+
+def mirrored(name, out):
+    """(file or folder that stands for a file of keras.datasets, a sentence if it is a stand-in) from REGBENCH_MIRROR."""
+    mirror = os.environ.get("REGBENCH_MIRROR", "")
+    digits = os.path.join(mirror, "mnist")
+    images = os.path.join(mirror, "cifar10_jpeg", "cifar10-jpeg.tar.xz")
+    if name == "mnist.npz" and os.path.isdir(digits):
+        return _mnist(digits, os.path.join(out, "mnist.npz")), None
+    if str(name).endswith("-ubyte.gz") and os.path.exists(os.path.join(digits, name)):
+        return os.path.join(digits, name), "fashion_mnist: the digits of MNIST stand in (it could not be downloaded)"
+    if str(name).startswith("cifar-10-batches-py") and os.path.exists(images):
+        folder = _cifar10(images, out)
+        sentence = "cifar10: JPEG copies of the images stand in (it could not be downloaded)"
+        return (folder if str(name).endswith("-target") else os.path.join(folder, "cifar-10-batches-py")), sentence
+    return None, None
+
+
+def _mnist(folder, target):
+    import gzip
+
+    arrays = {}
+    for side, prefix in (("train", "train"), ("test", "t10k")):
+        for letter, kind, head in (("x", "images-idx3", 16), ("y", "labels-idx1", 8)):
+            with gzip.open(os.path.join(folder, f"{prefix}-{kind}-ubyte.gz")) as file:
+                data = np.frombuffer(file.read(), np.uint8, offset=head)
+            arrays[f"{letter}_{side}"] = data.reshape(-1, 28, 28) if letter == "x" else data
+    np.savez(target, **arrays)
+    return target
+
+
+def _cifar10(archive, out):
+    """The JPEG copies in the layout of CIFAR-10's own archive; in an order drawn once, for theirs is by class."""
+    import io
+    import pickle
+    import tarfile
+
+    from PIL import Image
+
+    folder = os.path.join(out, "cifar-10")
+    os.makedirs(os.path.join(folder, "cifar-10-batches-py"), exist_ok=True)
+    found = {"train": [], "test": []}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile():
+                side, label, _ = member.name.split("/")[-3:]
+                pixels = np.asarray(Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB"))
+                found[side].append((label, pixels.transpose(2, 0, 1).reshape(-1)))
+    numbers = {label: number for number, label in enumerate(sorted({label for label, _ in found["train"]}))}
+    for side, names in (("train", [f"data_batch_{i}" for i in range(1, 6)]), ("test", ["test_batch"])):
+        rows = found[side]
+        order = np.random.RandomState(0).permutation(len(rows))
+        for number, name in enumerate(names):
+            part = [rows[i] for i in order[number * 10000 : (number + 1) * 10000]]
+            batch = {b"data": np.stack([pixels for _, pixels in part]), b"labels": [numbers[label] for label, _ in part]}
+            with open(os.path.join(folder, "cifar-10-batches-py", name), "wb") as file:
+                pickle.dump(batch, file)
+    return folder
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def python_3(text):
+    """A text with the print statements of Python 2 as calls, line by line; others stay."""
+    return re.sub(r"(?m)^(\s*|.*:\s*)print[ \t]+(?![=(])(.+?)[ \t]*(,?)$", r"\1print(\2)", text).replace("\t", "    ")
+
+
+def compiled(text, file, recorder):
+    """The code object of a script."""
+    try:
+        return compile(text, file, "exec")
+    except SyntaxError:
+        changed = python_3(text)
+        code = compile(changed, file, "exec")  # raises again where Python 2's print was not all
+        recorder.tell("print statements of Python 2", "calls")
+        builtins.xrange, builtins.raw_input, builtins.unicode = range, input, str
+        return code
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Write down what a script hands to fit.")
+    parser.add_argument("out")
+    parser.add_argument("--fit", default="")
+    parser.add_argument("--max-samples", type=int, default=10_000)
+    parser.add_argument("--text")
+    parser.add_argument("script")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    options.out = os.path.abspath(options.out)
+    script = os.path.abspath(options.script)
+    shown = os.path.abspath(options.text) if options.text else script
+    for name, value in (("MPLBACKEND", "Agg"), ("CUDA_VISIBLE_DEVICES", "-1"), ("JOBLIB_MULTIPROCESSING", "0")):
+        os.environ[name] = value
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    recorder = Recorder(options, script, shown)
+    recorder.install()
+    with open(shown, "rb") as file:
+        text = importlib.util.decode_source(file.read())
+    sys.argv = [options.script, *options.arguments]
+    sys.path[0] = os.path.dirname(script)
+    module = types.ModuleType("__main__")
+    module.__file__ = script
+    module.__builtins__ = builtins
+    if script.endswith(".ipynb"):
+        module.display = lambda *args, **kwargs: None
+    sys.modules["__main__"] = module
+    error = None
+    try:
+        exec(compiled(text, shown, recorder), module.__dict__)
+    except BaseException as raised:
+        error = raised
+    recorder.ended(error)
+
+
+if __name__ == "__main__":
+    main()

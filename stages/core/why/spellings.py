@@ -1,0 +1,507 @@
+"""Spellings of Keras 1 and 2 that Keras 3 dropped, understood in the process of a recorded script alone.
+
+`apply` is called by `recorder.py` as soon as the script has imported Keras 3. What it translates is told, so that a verdict can
+say it. Where Keras 3 knows a spelling, Keras 3's meaning holds.
+"""
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import inspect
+import itertools
+import sys
+import types
+
+import numpy as np
+
+SPACES = ("layers", "models", "optimizers", "losses", "metrics", "regularizers", "initializers", "activations", "callbacks")
+SPACES += ("constraints", "utils", "backend", "preprocessing.image", "preprocessing.sequence")
+OLD_MODULES = {  # attributes of keras.layers and keras.utils that were modules
+    "layers": "core convolutional normalization recurrent embeddings advanced_activations pooling noise merge wrappers "
+    "experimental".split(),
+    "utils": "np_utils vis_utils generic_utils data_utils".split(),
+}
+ARGUMENTS = {  # of layers
+    "init": "kernel_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "b_regularizer": "bias_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "W_constraint": "kernel_constraint",
+    "b_constraint": "bias_constraint",
+    "U_constraint": "recurrent_constraint",
+    "inner_init": "recurrent_initializer",
+    "inner_activation": "recurrent_activation",
+    "dropout_W": "dropout",
+    "dropout_U": "recurrent_dropout",
+    "gamma_init": "gamma_initializer",
+    "beta_init": "beta_initializer",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "subsample": "strides",
+    "subsample_length": "strides",
+    "stride": "strides",
+    "dim_ordering": "data_format",
+    "nb_filter": "filters",
+    "filter_length": "kernel_size",
+    "pool_length": "pool_size",
+    "sigma": "stddev",
+}
+NO_LONGER = "consume_less time_major mode renorm virtual_batch_size fused batch_size weights".split()
+LOSSES = {
+    "cosine_proximity": "cosine_similarity",
+    "logcosh": "log_cosh",
+    "kullback_leibler_divergence": "kl_divergence",
+}
+ENDS = {"input": "inputs", "output": "outputs"}
+FIT_NO_LONGER = "workers max_queue_size max_q_size use_multiprocessing pickle_safe nb_worker show_accuracy".split()
+COMPILE_NO_LONGER = "sample_weight_mode target_tensors class_mode options experimental_run_tf_function".split()
+
+
+def apply(keras, tell):
+    """Teach Keras 3 the old spellings; `tell(old, new)` hears of each that the script uses."""
+    spaces = _spaces(keras)
+    for group in spaces.values():  # what `tf.keras` still has and `keras` has not, like K.mean and ImageDataGenerator
+        for module in group:
+            _add(module, {key: value for other in group for key, value in vars(other).items() if key[0] != "_"})
+    sys.meta_path.append(_OldModules(keras, spaces, tell))
+    _layers(keras, spaces["layers"], tell)
+    _optimizers(keras, spaces["optimizers"], tell)
+    _regularizers(keras, spaces["regularizers"], tell)
+    _models(keras, tell)
+    _backend(keras, spaces["backend"])
+    _categorical(spaces["utils"], tell)
+    _others()
+    for space, names in OLD_MODULES.items():
+        for module in spaces[space]:
+            for name in names:
+                if not hasattr(module, name):
+                    setattr(module, name, importlib.import_module(f"{keras.__name__}.{space}.{name}"))
+
+
+def _spaces(keras):
+    """Keras' public modules by name; each exists under `keras`, under `tf.keras`, and as `tensorflow.keras`."""
+    found = {}
+    for name in SPACES:
+        group = []
+        for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
+            try:
+                group.append(importlib.import_module(f"{root}.{name}"))
+            except ImportError:
+                continue
+        found[name] = group
+    return found
+
+
+def _add(module, values):
+    for name, value in values.items():
+        if not hasattr(module, name):
+            setattr(module, name, value)
+
+
+def _wrap(function, change):
+    """The function with its arguments changed first: `change(self, args, kwargs) -> (args, kwargs)`."""
+
+    @functools.wraps(function)
+    def wrapped(self, *args, **kwargs):
+        args, kwargs = change(self, args, kwargs)
+        return function(self, *args, **kwargs)
+
+    wrapped.__signature__ = inspect.signature(function)
+    return wrapped
+
+
+def _kinds(base):
+    """A class and all its subclasses."""
+    found, waiting = [], [base]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return list(dict.fromkeys(found))
+
+
+# --- modules --------------------------------------------------------------------------------------------------------
+
+
+class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules that Keras 3 no longer has, as other names of those that took them over; asked after all others."""
+
+    def __init__(self, keras, spaces, tell):
+        self.keras, self.spaces, self.tell = keras, spaces, tell
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if self._sources(name) else None
+
+    def _sources(self, name):
+        """The modules whose names an old module has."""
+        if name == "sklearn.cross_validation":
+            return [importlib.import_module("sklearn.model_selection")]
+        for root in ("keras.", "tensorflow.keras."):
+            if name.startswith(root):
+                space, _, rest = name[len(root) :].partition(".")
+                if space == "engine":
+                    return self.spaces["layers"][:1] + self.spaces["models"][:1] + [self.keras]
+                if space == "objectives":
+                    return self.spaces["losses"][:1]
+                if space == "wrappers":
+                    return [_scikit_learn(self.keras)]
+                if space == "preprocessing" and rest == "text":
+                    return [importlib.import_module("keras._tf_keras.keras.preprocessing.text")]
+                if rest and space in self.spaces:
+                    return self.spaces[space][:1]
+        return []
+
+    def create_module(self, spec):
+        return _Callable(spec.name)
+
+    def exec_module(self, module):
+        for source in reversed(self._sources(module.__name__)):
+            for name, value in vars(source).items():
+                if not name.startswith("__"):
+                    setattr(module, name, value)
+        kind = module.__name__.rpartition(".")[2]
+        if "optimizers" in module.__name__:  # keras.optimizers.adam_v2.Adam
+            for name in ("Adam", "SGD", "RMSprop"):
+                setattr(module, name, getattr(self.keras.optimizers, name))
+        if kind == "experimental":
+            module.preprocessing = module
+
+
+class _Callable(types.ModuleType):
+    """`keras.layers.merge` was a module in Keras 2 and a function in Keras 1."""
+
+    def __call__(self, inputs, mode="sum", concat_axis=-1, **_):
+        layers = importlib.import_module("keras.layers")
+        kinds = {"sum": "add", "mul": "multiply", "ave": "average", "max": "maximum"}
+        if mode == "concat":
+            return layers.concatenate(inputs, axis=concat_axis)
+        if mode == "dot":
+            return layers.dot(inputs, axes=-1)
+        return getattr(layers, kinds[mode])(inputs)
+
+
+def _scikit_learn(keras):
+    """`keras.wrappers.scikit_learn`: as much as leads to `fit`."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    class Wrapper(BaseEstimator):
+        def __init__(self, build_fn=None, **sk_params):
+            self.build_fn, self.sk_params = build_fn, sk_params
+
+        def get_params(self, deep=True):
+            return {**self.sk_params, "build_fn": self.build_fn}
+
+        def set_params(self, **params):
+            self.build_fn = params.pop("build_fn", self.build_fn)
+            self.sk_params.update(params)
+            return self
+
+        def fit(self, x, y, **kwargs):
+            known = inspect.signature(self.build_fn).parameters
+            self.model = self.build_fn(**{key: value for key, value in self.sk_params.items() if key in known})
+            given = {"epochs" if key == "nb_epoch" else key: value for key, value in self.sk_params.items()}
+            fit = inspect.signature(keras.Model.fit).parameters
+            words = {key: value for key, value in {**given, **kwargs}.items() if key in fit}
+            return self.model.fit(x, self.targets(np.asarray(y)), **words)
+
+        def targets(self, y):
+            return y
+
+        def predict(self, x, **_):
+            return np.squeeze(self.model.predict(x, verbose=0), axis=-1)
+
+    class KerasClassifier(ClassifierMixin, Wrapper):
+        def targets(self, y):
+            if y.ndim == 2 and y.shape[1] > 1:
+                self.classes_ = np.arange(y.shape[1])
+                return y
+            self.classes_, numbers = np.unique(y, return_inverse=True)
+            categorical = getattr(self.model.loss, "__name__", self.model.loss) == "categorical_crossentropy"
+            return keras.utils.to_categorical(numbers) if categorical else numbers
+
+        def predict(self, x, **_):
+            found = self.model.predict(x, verbose=0)
+            return self.classes_[found.argmax(-1) if found.shape[-1] > 1 else (found[..., 0] > 0.5).astype(int)]
+
+    class KerasRegressor(RegressorMixin, Wrapper):
+        pass
+
+    module = types.ModuleType("scikit_learn")
+    module.KerasClassifier, module.KerasRegressor = KerasClassifier, KerasRegressor
+    return module
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+
+def _layers(keras, modules, tell):
+    for kind in _kinds(keras.layers.Layer):
+        if kind.__module__.startswith("keras.") and "__init__" in vars(kind) and kind is not keras.layers.Layer:
+            kind.__init__ = _wrap(kind.__init__, functools.partial(_layer_arguments, tell=tell))
+    old = {f"Convolution{axes}D": _convolution(getattr(keras.layers, f"Conv{axes}D"), axes, tell) for axes in (1, 2, 3)}
+    for module in modules:
+        for name, function in old.items():
+            setattr(module, name, function)
+        extra = {"CuDNNLSTM": keras.layers.LSTM, "CuDNNGRU": keras.layers.GRU, "SimpleDeepRNN": keras.layers.SimpleRNN}
+        extra.update(AtrousConvolution2D=keras.layers.Conv2D, Deconvolution2D=keras.layers.Conv2DTranspose)
+        _add(module, {**extra, "Input": keras.Input, "Merge": None, "InputSpec": keras.InputSpec})
+    keras.Sequential.add = _wrap(keras.Sequential.add, functools.partial(_first_shape, keras=keras))
+
+
+def _convolution(kind, axes, tell):
+    """Keras 1's Convolution2D(filters, rows, columns, ...)."""
+
+    @functools.wraps(kind, updated=())
+    def convolution(*args, **kwargs):
+        sizes = [size for size in args[1 : 1 + axes] if isinstance(size, int)]
+        if axes > 1 and len(sizes) == axes:
+            tell(f"{convolution.__name__}(n, {', '.join('abc'[:axes])})", "kernel_size")
+            args = (args[0], tuple(sizes), *args[1 + axes :])
+        return kind(*args, **kwargs)
+
+    convolution.__name__ = f"Convolution{axes}D"
+    return convolution
+
+
+def _layer_arguments(layer, args, kwargs, tell):
+    kind = type(layer).__name__
+    known = inspect.signature(type(layer).__init__).parameters
+    names = {"p": "rate", **ARGUMENTS}
+    if kind == "Embedding":
+        names.update(init="embeddings_initializer", W_regularizer="embeddings_regularizer")
+    else:
+        names["output_dim"] = "units"
+    changed = {}
+    for name, value in kwargs.items():
+        if name in known or name not in names or names[name] not in known:
+            changed[name] = value
+            continue
+        tell(f"{name}=", f"{names[name]}=")
+        if name == "dim_ordering":
+            value = {"th": "channels_first", "tf": "channels_last"}.get(value, value)
+        changed[names[name]] = value
+    rows = [changed.pop(name) for name in ("kernel_dim1", "kernel_dim2", "kernel_dim3", "nb_row", "nb_col") if name in changed]
+    if rows:
+        tell("nb_row=, nb_col=", "kernel_size=")
+        changed["kernel_size"] = tuple(rows)
+    old = len(changed) != len(kwargs) or set(changed) != set(kwargs)
+    if old and kind in ("Conv2D", "Conv3D") and len(args) > 2 and all(isinstance(size, int) for size in args[1:3]):
+        axes = int(kind[4])
+        args = (args[0], tuple(args[1 : 1 + axes]), *args[1 + axes :])
+    for name in NO_LONGER:
+        if name in changed and name not in known and not (name == "weights" and kind == "Embedding"):
+            tell(f"{name}= of {kind}", "nothing")
+            del changed[name]
+    _shape_arguments(layer, kind, changed, known, tell)
+    return args, changed
+
+
+def _shape_arguments(layer, kind, changed, known, tell):
+    """`batch_input_shape` and, for sequences, `input_dim` with `input_length`."""
+    if "batch_input_shape" in changed and "batch_input_shape" not in known and kind != "InputLayer":
+        tell("batch_input_shape=", "Input(batch_shape=)")
+        layer.__dict__["_regbench_batch_shape"] = tuple(changed.pop("batch_input_shape"))
+    sequence = kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "TimeDistributed") or kind.endswith("1D")
+    if sequence and "input_dim" in changed:
+        tell("input_dim= with input_length=", "input_shape=")
+        changed["input_shape"] = (changed.pop("input_length", None), changed.pop("input_dim"))
+    elif "input_length" in changed and kind != "Embedding":
+        del changed["input_length"]
+
+
+def _first_shape(model, args, kwargs, keras):
+    layer = args[0] if args else kwargs.get("layer")
+    shape = getattr(layer, "__dict__", {}).get("_regbench_batch_shape")
+    if shape is not None and not model._layers:
+        model.add(keras.layers.InputLayer(batch_shape=shape))
+    return args, kwargs
+
+
+# --- optimizers, regularizers ---------------------------------------------------------------------------------------
+
+
+def _optimizers(keras, modules, tell):
+    def change(optimizer, args, kwargs):
+        kwargs = dict(kwargs)
+        if "lr" in kwargs:
+            tell("lr=", "learning_rate=")
+            kwargs["learning_rate"] = kwargs.pop("lr")
+        if kwargs.get("epsilon", 0) is None:
+            del kwargs["epsilon"]
+        kwargs.pop("schedule_decay", None)
+        decay = kwargs.pop("decay", None)
+        if decay:
+            tell("decay=", "a learning rate by InverseTimeDecay")
+            usual = inspect.signature(type(optimizer).__init__).parameters["learning_rate"].default
+            rate = args[0] if args else kwargs.get("learning_rate", usual)
+            schedule = keras.optimizers.schedules.InverseTimeDecay(float(rate), decay_steps=1, decay_rate=float(decay))
+            args = (schedule, *args[1:]) if args else args
+            if not args:
+                kwargs["learning_rate"] = schedule
+        return args, kwargs
+
+    kinds = [kind for kind in _kinds(keras.optimizers.Optimizer) if kind.__module__.startswith("keras.")]
+    for kind in kinds:
+        if "learning_rate" in inspect.signature(kind.__init__).parameters and kind.__name__ not in ("Optimizer", "TFOptimizer"):
+            kind.__init__ = _wrap(kind.__init__, change)
+    keras.optimizers.Optimizer.lr = property(
+        lambda optimizer: optimizer.learning_rate, lambda optimizer, rate: setattr(optimizer, "learning_rate", rate)
+    )
+    public = {kind.__name__: kind for kind in kinds if hasattr(keras.optimizers, kind.__name__)}
+    for module in modules:
+        _add(module, {name.lower(): kind for name, kind in public.items()})
+    for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
+        try:
+            legacy = importlib.import_module(f"{root}.optimizers.legacy")
+        except ImportError:
+            continue
+        for name, kind in public.items():
+            setattr(legacy, name, kind)
+
+
+def _regularizers(keras, modules, tell):
+    def change(regularizer, args, kwargs):
+        if "l" in kwargs:
+            name = type(regularizer).__name__.lower()
+            tell("l=", f"{name}=")
+            kwargs = {name if key == "l" else key: value for key, value in kwargs.items()}
+        return args, kwargs
+
+    for kind in (keras.regularizers.L1, keras.regularizers.L2):
+        kind.__init__ = _wrap(kind.__init__, change)
+    old = {"l1l2": keras.regularizers.L1L2, "activity_l1": keras.regularizers.L1, "activity_l2": keras.regularizers.L2}
+    for module in modules:
+        _add(module, old)
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def _models(keras, tell):
+    model = keras.Model
+    fit, compiling = model.fit, model.compile
+
+    def renamed(kwargs, names, gone):
+        changed = {}
+        for name, value in kwargs.items():
+            if name in names:
+                tell(f"{name}=", f"{names[name]}=")
+                changed[names[name]] = value
+            elif name in gone:
+                tell(f"{name}=", "nothing")
+            else:
+                changed[name] = value
+        return changed
+
+    def fit_arguments(net, args, kwargs):
+        return args, renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER)
+
+    def compile_arguments(net, args, kwargs):
+        kwargs = renamed(kwargs, {}, COMPILE_NO_LONGER)
+        if kwargs.get("loss_weights", 0) is None:
+            del kwargs["loss_weights"]
+        if isinstance(kwargs.get("loss"), str) and kwargs["loss"] in LOSSES:
+            tell(kwargs["loss"], LOSSES[kwargs["loss"]])
+            kwargs["loss"] = LOSSES[kwargs["loss"]]
+        return args, kwargs
+
+    def fit_generator(net, generator, steps_per_epoch=None, epochs=1, verbose=1, callbacks=None, validation_data=None, **kwargs):
+        """Keras 2's; and Keras 1's, which counted samples."""
+        tell("fit_generator", "fit")
+        kwargs = renamed(kwargs, {}, FIT_NO_LONGER)
+        epochs = kwargs.pop("nb_epoch", epochs)
+        samples, held = kwargs.pop("samples_per_epoch", None), kwargs.pop("nb_val_samples", None)
+        if samples:
+            generator, steps_per_epoch = _steps(generator, samples)
+        if held and validation_data is not None:
+            validation_data, kwargs["validation_steps"] = _steps(validation_data, held)
+        words = {"steps_per_epoch": steps_per_epoch, "epochs": epochs, "verbose": verbose, "callbacks": callbacks}
+        return net.fit(generator, validation_data=validation_data, **words, **kwargs)
+
+    def predict_classes(net, x, batch_size=None, verbose=0):
+        found = net.predict(x, batch_size=batch_size, verbose=verbose)
+        return found.argmax(axis=-1) if found.shape[-1] > 1 else (found > 0.5).astype("int32")
+
+    def model_arguments(net, args, kwargs):
+        return args, renamed(kwargs, ENDS, ())
+
+    model.fit = _wrap(fit, fit_arguments)
+    model.compile = _wrap(compiling, compile_arguments)
+    for kind in _kinds(model):
+        if "__init__" in vars(kind) and "outputs" in inspect.signature(kind.__init__).parameters:
+            kind.__init__ = _wrap(kind.__init__, model_arguments)
+    new = model.__new__  # it decides by the words whether this is a functional net
+    model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **renamed(kwargs, ENDS, ())))
+    model.fit_generator, model.predict_classes = fit_generator, predict_classes
+    model.predict_proba = lambda net, x, **_: net.predict(x, verbose=0)
+    model.evaluate_generator = lambda net, generator, steps=None, **_: net.evaluate(generator, steps=steps, verbose=0)
+    model.predict_generator = lambda net, generator, steps=None, **_: net.predict(generator, steps=steps, verbose=0)
+
+
+def _steps(generator, samples):
+    """The generator and its number of batches in so many samples."""
+    size = getattr(generator, "batch_size", None)
+    if not size:
+        first = next(generator)
+        size, generator = len(first[0]), itertools.chain([first], generator)
+    return generator, max(1, -(-int(samples) // int(size)))
+
+
+# --- small ones -----------------------------------------------------------------------------------------------------
+
+
+def _backend(keras, modules):
+    def ordering(kind):
+        keras.config.set_image_data_format({"th": "channels_first", "tf": "channels_last"}.get(kind, kind))
+
+    def nothing(*args, **kwargs):
+        return None
+
+    extra = {
+        "set_image_dim_ordering": ordering,
+        "image_dim_ordering": lambda: {"channels_first": "th"}.get(keras.config.image_data_format(), "tf"),
+        "common": types.SimpleNamespace(
+            set_image_dim_ordering=ordering, image_dim_ordering=lambda: "tf", image_data_format=keras.config.image_data_format
+        ),
+        "set_session": nothing,
+        "get_session": nothing,
+        "learning_phase": lambda: 0,
+        "set_learning_phase": nothing,
+        "tf": sys.modules.get("tensorflow"),
+    }
+    for module in modules:
+        _add(module, extra)
+
+
+def _categorical(modules, tell):
+    original = modules[0].to_categorical
+
+    @functools.wraps(original)
+    def to_categorical(*args, **kwargs):
+        if "nb_classes" in kwargs:
+            tell("nb_classes=", "num_classes=")
+            kwargs["num_classes"] = kwargs.pop("nb_classes")
+        dtype = kwargs.pop("dtype", None)  # Keras 2 had it
+        found = original(*args, **kwargs)
+        return found if dtype is None else found.astype(dtype)
+
+    for module in modules:
+        module.to_categorical = to_categorical
+
+
+def _others():
+    """What went from the libraries that come along in such scripts."""
+    for name, kind in (("int", int), ("float", float), ("object", object), ("str", str), ("bool", bool)):
+        if name not in vars(np):
+            setattr(np, name, kind)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        v1 = tensorflow.compat.v1
+        old = {"set_random_seed": tensorflow.random.set_seed, "ConfigProto": v1.ConfigProto, "GPUOptions": v1.GPUOptions}
+        _add(tensorflow, {**old, "Session": v1.Session, "logging": v1.logging})
+        _add(tensorflow.random, {"set_random_seed": tensorflow.random.set_seed})
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and not hasattr(pandas.DataFrame, "as_matrix"):
+        pandas.DataFrame.as_matrix = lambda frame, columns=None: (frame if columns is None else frame[columns]).to_numpy()
+        pandas.Series.as_matrix = lambda series: series.to_numpy()
