@@ -3,36 +3,46 @@
     python recorder.py OUTDIR [--fit N|NAME] [--max-samples N] [--text FILE] -- train.py [arguments...]
 
 It runs under the user's own interpreter and needs nothing but what the script needs: Python 3.8, NumPy, and Keras on
-TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench but, under Keras 3, the file beside
-it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. `fit`, `fit_generator` and
-`train_on_batch` are replaced by what takes the net, the compile settings, the data and the budget; then the process ends.
+TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench; under Keras 3 it loads the
+file beside it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. In place of
+`fit`, `fit_generator` and `train_on_batch` stands what takes the net, the compile settings, the data and the budget; then
+the process ends.
 
-OUTDIR/record.json and OUTDIR/arrays.npz hold what was found (read by `record.py`), or record.json says in one line why `fit` was
-not reached. The exit code is 0 in both cases. `--text` runs another text in the script's place (a notebook's code).
+OUTDIR/record.json and OUTDIR/arrays.npz hold what was found (`record.py` reads them), or record.json says in one line
+why `fit` was not reached. The exit code is 0 in both cases. `--text` runs another text in the script's place: a
+notebook's code.
 """
 
 import argparse
 import ast
 import builtins
+import contextlib
 import functools
+import gzip
 import importlib.util
 import inspect
+import io
 import json
 import math
 import os
+import pickle
 import random
 import re
 import sys
+import tarfile
 import time
 import types
 import weakref
+from pathlib import Path
 
 import numpy as np
 
+HERE = Path(__file__).absolute().parent
 DRAW_SECONDS = 60.0  # a generator is drawn no longer than this
 MAX_BYTES = 512 * 2**20  # of one set of samples
 MAX_COLUMNS = 4096  # statistics by column up to this width
 BLOCK = 8192  # samples in one piece of a statistic
+SIMPLE = (bool, int, float, str, type(None), np.generic)
 FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
 KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
 TENSORFLOW_1 = re.compile(
@@ -53,26 +63,36 @@ def one_line(text, limit=300):
 
 def plain(value):
     """A value as JSON can hold it; functions and objects become their names."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, np.generic):
-        return plain(value.item())
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist()) if value.size <= 1000 else f"array of shape {list(value.shape)}"
     if hasattr(value, "numpy"):
-        return plain(value.numpy())
-    if hasattr(value, "as_list"):
-        return value.as_list()
-    return getattr(value, "__name__", type(value).__name__)
+        value = value.numpy()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist()) if value.size <= 1000 else f"array of shape {list(value.shape)}"
+    return value.as_list() if hasattr(value, "as_list") else getattr(value, "__name__", type(value).__name__)
 
 
 def snake(name):
     """BinaryCrossentropy → binary_crossentropy, KLDivergence → kl_divergence, MSE → mse."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def alike(original):
+    """Makes a wrapper look like the function that it wraps, to Keras too, which reads the arguments of `__init__`."""
+
+    def mark(wrapper):
+        functools.update_wrapper(wrapper, original)
+        with contextlib.suppress(ValueError):  # some of NumPy's functions have none
+            wrapper.__signature__ = inspect.signature(original)
+        return wrapper
+
+    return mark
 
 
 def is_keras(thing):
@@ -87,16 +107,16 @@ class Code:
     """The user's own files: which frames are theirs, and which call a frame is at."""
 
     def __init__(self, script, shown):
-        self.folder = os.path.dirname(script)
+        self.folder = script.parent
         self.shown = shown  # file that the script's code objects name
-        self.trees = {}
+        self.trees, self.users = {}, {str(shown): True, __file__: False}
 
     def is_user(self, file):
-        if file == self.shown:
-            return True
-        path = os.path.abspath(file)
-        inside = path.startswith(self.folder + os.sep) and path != os.path.abspath(__file__)
-        return inside and not re.search(r"[/\\](site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]", path)
+        if file not in self.users:
+            path = Path(file).absolute()
+            installed = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+            self.users[file] = self.folder in path.parents and not installed & set(path.parts)
+        return self.users[file]
 
     def frame(self, skip=None):
         """The innermost frame of the user's code; frames for which `skip(frame)` holds are passed over."""
@@ -111,8 +131,7 @@ class Code:
         """The lines of a file, and its syntax tree (None where there is none to read)."""
         if file not in self.trees:
             try:
-                with open(file, encoding="utf-8", errors="replace") as opened:
-                    text = opened.read()
+                text = Path(file).read_text(encoding="utf-8", errors="replace")
                 self.trees[file] = text.splitlines(), ast.parse(text)
             except (OSError, SyntaxError, ValueError):
                 self.trees[file] = [], None
@@ -125,14 +144,19 @@ class Code:
         file, line = frame.f_code.co_filename, frame.f_lineno
         lines, tree = self.tree(file)
         if tree is None:
-            return {"file": os.path.abspath(file), "line": line, "end": line, "text": "", "call": None}
+            return {"file": str(Path(file).absolute()), "line": line, "end": line, "text": "", "call": None}
         node = self._call(frame, tree) or self._statement(tree, line)
+        return self._facts(file, lines, node, line)
+
+    @staticmethod
+    def _facts(file, lines, node, line=1):
+        """The fields of `record.Source`."""
         first, last = (node.lineno, node.end_lineno) if node else (line, line)
-        if node is not None and hasattr(node, "body"):  # a loop or a definition: its head alone
+        if hasattr(node, "body"):  # a loop or a definition: its head alone
             last = first
         call = ast.get_source_segment("\n".join(lines), node) if isinstance(node, ast.Call) else None
-        text = "\n".join(lines[first - 1 : last])
-        return {"file": os.path.abspath(file), "line": first, "end": last, "text": text, "call": call}
+        where = {"file": str(Path(file).absolute()), "line": first, "end": last}
+        return {**where, "text": "\n".join(lines[first - 1 : last]), "call": call}
 
     @staticmethod
     def _call(frame, tree):
@@ -151,17 +175,22 @@ class Code:
         around = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= n.end_lineno]
         return min(around, key=lambda node: node.end_lineno - node.lineno, default=None)
 
-    def epochs_around(self, frame):
-        """How often the outermost loop around a frame's line runs, by its `range`; None where that cannot be told."""
-        _, tree = self.tree(frame.f_code.co_filename)
-        line = frame.f_lineno
-        loops = [n for n in ast.walk(tree or ast.Module([], [])) if isinstance(n, ast.For) and n.lineno < line <= n.end_lineno]
-        loops.sort(key=lambda node: node.lineno)
-        if len(loops) < 2 or not re.match(r"x?range\(", ast.unparse(loops[0].iter) if hasattr(ast, "unparse") else ""):
-            return None
+    def loops(self, frame):
+        """Loops around a frame's line, outermost first: (first line, last line, turns by its `range` or None)."""
+        if frame is None:
+            return []
+        line, found = frame.f_lineno, []
+        for node in ast.walk(self.tree(frame.f_code.co_filename)[1] or ast.Module([], [])):
+            if isinstance(node, ast.For) and node.lineno < line <= node.end_lineno:
+                found.append((node.lineno, node.end_lineno, self._turns(node.iter, frame)))
+        return sorted(found)
+
+    @staticmethod
+    def _turns(over, frame):
+        called = isinstance(over, ast.Call) and getattr(over.func, "id", None) in ("range", "xrange")
         try:
-            scope = {**frame.f_globals, **frame.f_locals}
-            return len(eval(compile(ast.Expression(loops[0].iter), "<range>", "eval"), scope))
+            values = eval(compile(ast.Expression(over), "<range>", "eval"), {**frame.f_globals, **frame.f_locals})
+            return len(values) if called else None
         except Exception:
             return None
 
@@ -172,15 +201,12 @@ class Code:
         scope = {**frame.f_globals, **frame.f_locals}
         found = []
         for node in ast.walk(tree or ast.Module([], [])):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FIT_CALLS):
+            if not isinstance(node, ast.Call) or getattr(node.func, "attr", None) not in FIT_CALLS:
                 continue
             owner = scope.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
             words = {keyword.arg for keyword in node.keywords}
             if is_model(owner) or (owner is None and words & {"epochs", "nb_epoch", "batch_size", "validation_data"}):
-                text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-                call = ast.get_source_segment("\n".join(lines), node)
-                where = {"file": os.path.abspath(file), "line": node.lineno, "end": node.end_lineno}
-                found.append({**where, "text": text, "call": call})
+                found.append(self._facts(file, lines, node))
         return sorted(found, key=lambda source: source["line"])
 
 
@@ -232,10 +258,15 @@ def leaves(value, names=()):
     if isinstance(value, dict):
         order = names if set(names) == set(value) else value
         return [leaf for name in order for leaf in leaves(value[name])]
-    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") or isinstance(item, dict) for item in value):
-        if any(isinstance(item, dict) or getattr(item, "ndim", len(item.shape)) > 0 for item in value):
-            return [leaf for item in value for leaf in leaves(item)]
+    if is_group(value):
+        return [leaf for item in value for leaf in leaves(item)]
     return [as_array(value)]
+
+
+def is_group(value):
+    """Whether a value is a list of arrays, one an input or output, and not itself a list of numbers."""
+    several = isinstance(value, (list, tuple)) and len(value) > 0
+    return several and all(isinstance(item, dict) or len(getattr(item, "shape", ())) > 0 for item in value)
 
 
 def cut(value, start, stop):
@@ -244,7 +275,7 @@ def cut(value, start, stop):
         return None
     if isinstance(value, dict):
         return {name: cut(item, start, stop) for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") for item in value):
+    if is_group(value):
         return type(value)(cut(item, start, stop) for item in value)
     return value.iloc[start:stop] if hasattr(value, "iloc") else value[start:stop]
 
@@ -256,7 +287,7 @@ def joined(parts):
         return np.concatenate(parts), False
     if len({len(shape) for shape in shapes}) > 1:
         raise NotSamples("batches differ in their number of axes")
-    shape = [max(sizes) for sizes in zip(*shapes)]  # noqa: B905  (Python 3.8)
+    shape = [max(sizes) for sizes in zip(*shapes)]
     filled = np.zeros((sum(map(len, parts)), *shape), parts[0].dtype)
     start = 0
     for part in parts:
@@ -293,7 +324,7 @@ def from_arrays(x, y, weight, names, batch_size):
 
 
 def batches_of(source, steps, limit):
-    """The batches of an iterable that `fit` takes, its kind, and the number of batches in an epoch (None: no end known)."""
+    """The batches of an iterable that `fit` takes, its kind, and the batches of an epoch (None: no end is known)."""
     kind = type(source)
     bases = {base.__name__ for base in kind.__mro__}
     if bases & {"PyDataset", "Sequence"} and hasattr(source, "__getitem__"):
@@ -303,8 +334,8 @@ def batches_of(source, steps, limit):
         wanted = max(1, min(per_epoch, -(-limit // max(1, batch))))
         picked = np.unique(np.linspace(0, per_epoch - 1, wanted).round().astype(int))  # from all of an epoch
         return (source[int(index)] for index in picked), "sequence", per_epoch
-    if "DatasetV2" in bases or "Dataset" in bases and kind.__module__.startswith("tensorflow"):
-        cardinality = int(source.cardinality().numpy()) if hasattr(source, "cardinality") else -2
+    if "DatasetV2" in bases:
+        cardinality = int(source.cardinality().numpy())
         per_epoch = steps or (cardinality if cardinality > 0 else None)
         return iter(source), "tf.data", per_epoch
     if hasattr(source, "dataset") and hasattr(source, "batch_sampler"):  # torch's DataLoader
@@ -335,8 +366,8 @@ def from_batches(source, steps, names, limit):
             break
         if [len(side) for side in row] != [len(side) for side in columns]:
             raise NotSamples("batches differ in their number of inputs or targets")
-        for side, arrays in zip(columns, row):  # noqa: B905
-            for column, array in zip(side, arrays):  # noqa: B905
+        for side, arrays in zip(columns, row):
+            for column, array in zip(side, arrays):
                 column.append(array)
         if parts[2] is not None and not isinstance(parts[2], (dict, list, tuple)):
             weights.append(as_array(parts[2]))
@@ -361,7 +392,10 @@ def from_batches(source, steps, names, limit):
 def from_call(arguments, names, batch_size, limit):
     """(training samples, validation samples or None, validation_split or None) of the arguments of `fit`."""
     x, y, steps = arguments.get("x"), arguments.get("y"), arguments.get("steps_per_epoch")
-    if is_batches(x):
+    if arguments.get("batches"):
+        train = from_batches(arguments["batches"], None, names, limit)
+        train.origin = "batches"
+    elif is_batches(x):
         train = from_batches(x, steps, names, limit)
     else:
         train = from_arrays(x, y, arguments.get("sample_weight"), names, batch_size)
@@ -372,7 +406,7 @@ def from_call(arguments, names, batch_size, limit):
         x, y, weight = unpacked(held)
         return train, from_arrays(x, y, weight, names, batch_size), None
     if split:
-        at = int(math.floor(train.total * (1.0 - split)))  # as Keras does it: the last samples
+        at = math.floor(train.total * (1.0 - split))  # as Keras does it: the last samples
         return train.part(0, at, train.origin), train.part(at, None, "split"), float(split)
     return train, None, None
 
@@ -413,8 +447,8 @@ def kept(samples, limit):
         classes, _ = classes_of(samples.y[0])
         if classes is not None:
             groups = [np.flatnonzero(classes == number) for number in np.unique(classes)]
-    parts = [draw.choice(group, max(1, round(limit * len(group) / total)), replace=False) for group in groups]
-    return np.sort(np.concatenate(parts))[:total]
+    parts = [draw.choice(group, max(1, limit * len(group) // total), replace=False) for group in groups]
+    return np.sort(np.concatenate(parts))
 
 
 def blocks(array):
@@ -445,13 +479,13 @@ def counts_of(array, classes, one_hot):
     counts = np.bincount(classes, minlength=len(names))
     changes = int((np.diff(classes) != 0).sum())
     present = int((counts > 0).sum())
-    whole = [str(int(n)) if array.dtype.kind in "biuf" and n == int(n) else str(n) for n in names]
+    labels = [str(int(name)) if array.dtype.kind in "biuf" and name == int(name) else str(name) for name in names]
     in_order = present > 1 and changes == present - 1 and len(classes) >= 4 * present
-    return {"counts": dict(zip(whole, counts.tolist())), "sorted_by_class": in_order}  # noqa: B905
+    return {"counts": dict(zip(labels, counts.tolist())), "sorted_by_class": in_order}
 
 
 def numbers_of(array):
-    """Minimum, maximum, mean and standard deviation over all, and by column for vectors; in float64, finite values only."""
+    """Minimum, maximum, mean and deviation over all finite values, and by column for vectors; in float64."""
     columns = array.shape[1] if array.ndim == 2 else 1
     by_column = array.ndim <= 2 and columns <= MAX_COLUMNS
     wide = columns if by_column else 1
@@ -497,10 +531,10 @@ def data_facts(samples, names, limit, prefix, arrays):
             arrays[f"{prefix}{side}{number}"] = chosen.astype("float32") if chosen.dtype == "float64" else chosen
     if samples.weight is not None:
         arrays[f"{prefix}w"] = samples.weight if index is None else samples.weight[index]
-    named = [_fitting(side, count) for side, count in zip(names, (len(samples.x), len(samples.y)))]  # noqa: B905
+    named = _fitting(names[0], len(samples.x)), _fitting(names[1], len(samples.y))
     return {
-        "inputs": [values_of(a, n, i in samples.ragged) for i, (a, n) in enumerate(zip(samples.x, named[0]))],  # noqa: B905
-        "targets": [values_of(a, n, target=True) for a, n in zip(samples.y, named[1])],  # noqa: B905
+        "inputs": [values_of(a, named[0][i], ragged=i in samples.ragged) for i, a in enumerate(samples.x)],
+        "targets": [values_of(a, named[1][i], target=True) for i, a in enumerate(samples.y)],
         "samples": {"total": samples.total, "kept": samples.drawn if index is None else len(index)},
         "origin": samples.origin,
     }
@@ -521,6 +555,7 @@ class Net:
         self.custom = []
         self.kind = "subclass"
         self.same = None  # a sequential or functional net that computes the same, where there is one
+        self.followed = False  # made of Keras' own layers by `follow`
         own = is_keras(type(model))
         if own and isinstance(model, keras.Sequential):
             self.kind, self.same = "sequential", model
@@ -546,14 +581,30 @@ class Net:
             if getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None):  # functional at heart
                 inputs, outputs = self.model.inputs, self.model.outputs
             else:
-                inputs = _map(few, lambda t: self.keras.Input(tuple(t.shape)[1:], dtype=t.dtype))
-                outputs = self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
+                inputs = _map(few, lambda tensor: self.keras.Input(tuple(tensor.shape)[1:], dtype=tensor.dtype))
+                outputs = self._through(inputs)
             same = self.keras.Model(inputs, outputs)
             both = [leaves(expected), leaves(same(few, training=False))]
-            if all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*both)):  # noqa: B905
-                self.same = same
+            alike = all(np.allclose(mine, its, rtol=1e-4, atol=1e-5) for mine, its in zip(*both))
+            if alike and len(same.trainable_weights) == len(self.model.trainable_weights):
+                self.same, self.followed = same, True
         except Exception:
             self.same = None
+
+    def _through(self, inputs):
+        """Outputs for symbolic inputs; the user's own layers are followed into Keras' layers inside them."""
+        kinds = {type(layer) for layer in self.model._flatten_layers(include_self=False) if not is_keras(type(layer))}
+        calls = {kind: vars(kind).get("__call__") for kind in kinds}
+        try:
+            for kind in kinds:
+                kind.__call__ = lambda layer, *args, **kwargs: layer.call(*args, **kwargs)
+            return self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
+        finally:
+            for kind, call in calls.items():
+                if call is None:
+                    del kind.__call__
+                else:
+                    kind.__call__ = call
 
     def _trains_apart(self):
         return "training" in inspect.signature(self.model.call).parameters
@@ -586,7 +637,7 @@ class Net:
                 custom = not is_keras(type(layer))
                 facts = {"name": layer.name, "kind": type(layer).__name__, "trainable": bool(layer.trainable)}
                 found.append({**facts, "custom": custom, "inside": name, "at": made(layer)})
-                if custom:
+                if custom and not self.followed:
                     self.custom.append(f"layer {type(layer).__name__}")
                 elif type(layer).__name__ == "Lambda":
                     self.custom.append(f"Lambda layer {layer.name!r}")
@@ -607,9 +658,9 @@ class Net:
         except Exception as error:
             self.custom.append(f"model {self.model.name!r} ({one_line(error, 120)})")
             return None
+        config.pop("compile_config", None)
         self._clean(config)
-        for name in _foreign(config):
-            self.custom.append(name)
+        self.custom += _foreign(config)
         return json.dumps(config)
 
     def _clean(self, config):
@@ -652,7 +703,7 @@ def _tensors(value):
 def _map(value, function):
     if isinstance(value, dict):
         return {name: _map(item, function) for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and value and all(hasattr(item, "shape") for item in value):
+    if is_group(value):
         return type(value)(_map(item, function) for item in value)
     return function(value)
 
@@ -702,9 +753,8 @@ def loss_facts(keras, loss):
     custom = not is_keras(loss if inspect.isfunction(loss) else type(loss))
     if isinstance(loss, keras.losses.Loss):
         config = {} if custom else _changed(loss)
-        if type(loss).__name__ == "LossFunctionWrapper":
-            return loss_facts(keras, loss.fn)
-        return {"name": type(loss).__name__ if custom else snake(type(loss).__name__), "config": config, "custom": custom}
+        name = type(loss).__name__
+        return {"name": name if custom else snake(name), "config": config, "custom": custom}
     return {"name": getattr(loss, "__name__", type(loss).__name__), "config": {}, "custom": custom}
 
 
@@ -771,23 +821,38 @@ def compile_facts(keras, given, model, names):
 
 def callback_facts(callback, epochs, rate):
     """The fields of `record.Callback`; a schedule by function is written as its values by epoch."""
-    settings = {key: value for key, value in vars(callback).items() if not key.startswith("_")}
-    settings = {key: plain(value) for key, value in settings.items() if isinstance(value, (bool, int, float, str, type(None)))}
-    schedule = getattr(callback, "schedule", None)
-    if callable(schedule):
-        rates = []
-        try:
-            for epoch in range(min(epochs, 1000)):
-                try:
-                    rate = float(schedule(epoch, rate))
-                except TypeError:
-                    rate = float(schedule(epoch))
-                rates.append(rate)
-        except Exception:
-            rates = []
-        settings["learning_rates"] = rates
+    settings = {key: plain(value) for key, value in vars(callback).items() if not key.startswith("_")}
+    settings = {key: value for key, value in settings.items() if isinstance(getattr(callback, key), SIMPLE)}
+    if callable(getattr(callback, "schedule", None)):
+        settings["learning_rates"] = scheduled(callback.schedule, epochs, rate)
     name = type(callback).__name__
     return {"name": name, "settings": settings, "custom": not is_keras(type(callback)) or name == "LambdaCallback"}
+
+
+def scheduled(schedule, epochs, rate):
+    """What LearningRateScheduler's function says for every epoch; empty where it fails."""
+    rates = []
+    try:
+        for epoch in range(min(epochs, 1000)):
+            try:
+                rates.append(float(schedule(epoch, rates[-1] if rates else rate)))
+            except TypeError:  # a function of the epoch alone
+                rates.append(float(schedule(epoch)))
+    except Exception:
+        return []
+    return rates
+
+
+def replace(name, original, new):
+    """Put a function in the place of another in every module of Keras and TensorFlow that has it under this name."""
+    for path, module in list(sys.modules.items()):
+        if path.partition(".")[0] in KERAS and vars(module).get(name) is original:
+            setattr(module, name, new)
+
+
+def initializing(name):
+    """Whether a module is being imported at this moment."""
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
 
 
 # --- running the script ---------------------------------------------------------------------------------------------
@@ -821,28 +886,38 @@ class Recorder:
         original = builtins.__import__
 
         def watched(name, *args, **kwargs):
-            module = original(name, *args, **kwargs)
+            root = name.partition(".")[0]
+            if root in KERAS and root != name and root not in self.patched:
+                original(root)  # patched before its parts are asked for: some parts are old spellings
+                self.after_import()
+            module = original(self.current(name, sys._getframe(1)), *args, **kwargs)
             self.after_import()
             return module
 
         builtins.__import__ = watched
         builtins.input = self.answer
-        for owner, name, label in ((np.random, "seed", "numpy.random.seed"), (random, "seed", "random.seed")):
-            self.watch_seed(owner, name, label)
+        np.random.seed = self.watch_seed(np.random.seed, "numpy.random.seed")
+        random.seed = self.watch_seed(random.seed, "random.seed")
+
+    def current(self, name, frame):
+        """The name of a module in today's TensorFlow: scripts once took Keras from its inside."""
+        old = "tensorflow.python.keras"
+        inside = (name + ".").startswith(old + ".") and "keras" in self.patched
+        return "tensorflow.keras" + name[len(old) :] if inside and self.code.is_user(frame.f_code.co_filename) else name
 
     def after_import(self):
         for name in ("tensorflow", "keras", "tf_keras", "matplotlib"):
             module = sys.modules.get(name)
-            if module is None or name in self.patched or getattr(module.__spec__, "_initializing", False):
+            if module is None or name in self.patched or initializing(name):
+                continue
+            if name in ("keras", "tf_keras") and initializing("tensorflow"):
                 continue
             self.patched.add(name)
             if name == "matplotlib":
                 module.use = lambda *args, **kwargs: None  # a window would need a screen
             elif name == "tensorflow":
-                for path in ("tensorflow.random", "tensorflow._api.v2.random"):
-                    if path in sys.modules:
-                        self.watch_seed(sys.modules[path], "set_seed", "tf.random.set_seed")
-                self.watch_seed(module.random, "set_seed", "tf.random.set_seed")
+                original = module.random.set_seed
+                replace("set_seed", original, self.watch_seed(original, "tf.random.set_seed"))
             else:
                 self.patch_keras(name, module)
 
@@ -851,41 +926,31 @@ class Recorder:
         self.questions.append(one_line(prompt, 60))
         return ""
 
-    def watch_seed(self, owner, name, label):
-        original = getattr(owner, name)
-        if getattr(original, "regbench", False):
-            return
-
-        @functools.wraps(original)
+    def watch_seed(self, original, label):
+        @alike(original)
         def seed(*args, **kwargs):
-            caller = sys._getframe(1)
-            if self.code.is_user(caller.f_code.co_filename):
+            if self.code.is_user(sys._getframe(1).f_code.co_filename):
                 value = args[0] if args else next(iter(kwargs.values()), None)
                 if isinstance(value, (int, np.integer)):
                     self.seeds[label] = int(value)
             return original(*args, **kwargs)
 
-        seed.regbench = True
-        setattr(owner, name, seed)
+        return seed
 
     def patch_keras(self, name, keras):
         version = getattr(keras, "__version__", "2")
-        for path in (name, f"{name}._tf_keras.keras", f"{name}.src", f"{name}.api"):
-            utils = sys.modules.get(path + ".utils")
-            if utils is None:
-                continue
-            if hasattr(utils, "set_random_seed"):
-                self.watch_seed(utils, "set_random_seed", "keras.utils.set_random_seed")
-            for drawing in ("plot_model", "model_to_dot"):  # needs Graphviz, which this machine may lack
-                if hasattr(utils, drawing):
-                    setattr(utils, drawing, lambda *args, **kwargs: None)
+        if hasattr(keras.utils, "set_random_seed"):
+            original = keras.utils.set_random_seed
+            replace("set_random_seed", original, self.watch_seed(original, "keras.utils.set_random_seed"))
+        for drawing in ("plot_model", "model_to_dot"):  # they need Graphviz, which this machine may lack
+            if hasattr(keras.utils, drawing):
+                replace(drawing, getattr(keras.utils, drawing), lambda *args, **kwargs: None)
         self.watch_layers(keras)
         self.watch_weights(keras)
         self.watch_regularizers(keras)
         self.watch_training(keras)
         if version.startswith("3"):
-            path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spellings.py")
-            spec = importlib.util.spec_from_file_location("regbench_spellings", path)
+            spec = importlib.util.spec_from_file_location("regbench_spellings", HERE / "spellings.py")
             spellings = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(spellings)
             spellings.apply(keras, self.tell)
@@ -899,7 +964,7 @@ class Recorder:
     def watch_layers(self, keras):
         recorder, original = self, keras.layers.Layer.__init__
 
-        @functools.wraps(original)
+        @alike(original)
         def init(layer, *args, **kwargs):
             def own(frame):
                 return frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is layer
@@ -912,7 +977,7 @@ class Recorder:
 
     def watch_weights(self, keras):
         def marking(method, origin):
-            @functools.wraps(method)
+            @alike(method)
             def wrapped(layer, *args, **kwargs):
                 caller = sys._getframe(1).f_code.co_filename
                 if "applications" in caller.replace("\\", "/").split("/"):
@@ -927,15 +992,13 @@ class Recorder:
         keras.layers.Layer.set_weights = marking(keras.layers.Layer.set_weights, "loaded")
         load = keras.models.load_model
 
-        @functools.wraps(load)
+        @alike(load)
         def load_model(*args, **kwargs):
             model = load(*args, **kwargs)
             self.origins[model] = "loaded"
             return model
 
-        for path in ("keras.models", "keras._tf_keras.keras.models", "tf_keras.models", "keras.saving", "tf_keras.saving"):
-            if hasattr(sys.modules.get(path), "load_model"):
-                sys.modules[path].load_model = load_model
+        replace("load_model", load, load_model)
 
     def watch_regularizers(self, keras):
         base = keras.regularizers.Regularizer
@@ -949,12 +1012,12 @@ class Recorder:
                 kind.__call__ = self.watched_call(kind.__call__)
 
     def watched_init(self, original):
-        @functools.wraps(original)
+        @alike(original)
         def init(regularizer, *args, **kwargs):
             original(regularizer, *args, **kwargs)
             frame = sys._getframe(1)
             between = ("regularizers.py", "spellings.py")  # `l1_l2` calls `L1L2`
-            while frame is not None and os.path.basename(frame.f_code.co_filename) in between:
+            while frame is not None and Path(frame.f_code.co_filename).name in between:
                 frame = frame.f_back
             if frame is not None and self.code.is_user(frame.f_code.co_filename):
                 self.regularizers.append((regularizer, self.code.source(frame)))
@@ -962,7 +1025,7 @@ class Recorder:
         return init
 
     def watched_call(self, original):
-        @functools.wraps(original)
+        @alike(original)
         def call(regularizer, *args, **kwargs):
             self.called_regularizers.add(id(regularizer))
             return original(regularizer, *args, **kwargs)
@@ -973,7 +1036,7 @@ class Recorder:
         model = keras.Model
         compiling, fit, on_batch = model.compile, model.fit, model.train_on_batch
 
-        @functools.wraps(compiling)
+        @alike(compiling)
         def compile(net, *args, **kwargs):
             try:
                 given = dict(inspect.signature(compiling).bind(net, *args, **kwargs).arguments)
@@ -984,7 +1047,7 @@ class Recorder:
                 pass  # Keras says it better
             return compiling(net, *args, **kwargs)
 
-        @functools.wraps(fit)
+        @alike(fit)
         def fitting(net, *args, **kwargs):
             if self.busy:
                 return fit(net, *args, **kwargs)
@@ -992,7 +1055,7 @@ class Recorder:
             arguments.pop("self", None)
             return self.on_fit(keras, net, fit, arguments)
 
-        @functools.wraps(on_batch)
+        @alike(on_batch)
         def batch(net, *args, **kwargs):
             if self.busy:
                 return on_batch(net, *args, **kwargs)
@@ -1009,7 +1072,7 @@ class Recorder:
                     setattr(kind, name, self.watched_update(getattr(kind, name)))
 
     def unwatched(self, original):
-        @functools.wraps(original)
+        @alike(original)
         def method(*args, **kwargs):
             self.busy += 1
             try:
@@ -1020,7 +1083,7 @@ class Recorder:
         return method
 
     def watched_update(self, original):
-        @functools.wraps(original)
+        @alike(original)
         def update(optimizer, *args, **kwargs):
             if not self.busy and not self.options.fit:
                 self.own_loop()
@@ -1034,14 +1097,13 @@ class Recorder:
                 module.get_file = self.from_mirror(module.get_file)
 
     def from_mirror(self, original):
-        @functools.wraps(original)
+        @alike(original)
         def get_file(fname=None, origin=None, **kwargs):
-            cache = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "datasets")
-            if not os.path.exists(os.path.join(cache, str(fname))):
-                found, stand_in = mirrored(fname, self.options.out)
-                if found:
-                    self.stand_ins += [stand_in] if stand_in and stand_in not in self.stand_ins else []
-                    return found
+            cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "datasets")
+            found, stand_in = (None, None) if (cache / str(fname)).exists() else mirrored(str(fname), self.options.out)
+            if found:
+                self.stand_ins += [stand_in] if stand_in and stand_in not in self.stand_ins else []
+                return str(found)
             return original(fname, origin, **kwargs)
 
         return get_file
@@ -1077,6 +1139,11 @@ class Recorder:
         if not wanted:
             return self.shortened(net, fit, arguments)
         self.busy += 1
+        again = [turns for turns in self.turns(frame, net) if turns]
+        if again:
+            epochs = math.prod(again) * int(arguments.get("epochs") or 1)
+            self.notes.append(f"fit is called again and again in a loop: {epochs} epochs in all.")
+            arguments = {**arguments, "epochs": epochs}
         self.record(keras, net, call, frame, arguments, lambda **changed: fit(net, **changed))
 
     def shortened(self, net, fit, arguments):
@@ -1090,7 +1157,7 @@ class Recorder:
             self.busy -= 1
         self.origins[net] = "trained"
         for values in history.history.values():
-            values += values[-1:] * (epochs - start - len(values))
+            values.extend(values[-1:] * (epochs - start - len(values)))
         history.epoch = list(range(start, max(epochs, start + 1)))
         return history
 
@@ -1105,9 +1172,9 @@ class Recorder:
             self.fits.append(call)
             self.loops.add(line)
             if wanted:
-                epochs = self.code.epochs_around(frame) if frame is not None else None
-                state = self.batches = {"net": net, "call": call, "frame": frame, "epochs": epochs, "rows": [], "taken": 0}
-                state.update(keras=keras, start=time.monotonic(), weights=self.weights_of(Net(keras, net)))
+                state = self.batches = {"net": net, "call": call, "frame": frame, "rows": [], "taken": 0}
+                state.update(keras=keras, start=time.monotonic(), loops=self.turns(frame, net))
+                state.update(weights=self.weights_of(Net(keras, net)))
         if state is not None and state["net"] is net:
             self.collect(state, arguments)
         self.busy += 1
@@ -1129,28 +1196,40 @@ class Recorder:
     def finish_batches(self):
         state, self.batches = self.batches, None
         self.busy += 1
-        if state["epochs"] is None:
-            self.notes.append("The number of epochs of the train_on_batch loop is not known; one is assumed.")
-        arguments = {"x": iter(state["rows"]), "epochs": state["epochs"] or 1, "shuffle": False}
+        turns, batches = state["loops"], len(state["rows"])
+        if len(turns) > 1 and turns[0]:
+            epochs = turns[0]
+        elif len(turns) == 1 and turns[0]:  # one loop over steps
+            epochs = max(1, turns[0] // batches)
+        else:
+            epochs = 1
+            self.notes.append("How many epochs the train_on_batch loop makes is not known; one is assumed.")
+        arguments = {"batches": state["rows"], "epochs": epochs, "shuffle": False}
         self.record(state["keras"], state["net"], state["call"], state["frame"], arguments, None, state["weights"])
+
+    def turns(self, frame, net):
+        """How often each loop around a call runs, outermost first, of those in which the net is not made anew."""
+        made = [self.made.get(layer) for layer in [net, *net._flatten_layers(include_self=False)]]
+        lines = [at["line"] for at in made if at and frame is not None and at["file"] == frame.f_code.co_filename]
+        loops = self.code.loops(frame)
+        return [turns for first, last, turns in loops if not any(first < line <= last for line in lines)]
 
     def own_loop(self):
         """The user's own loop with a GradientTape: there is no `fit` to record."""
         frame = self.code.frame()
         at = self.code.source(frame)
-        where = f"{os.path.basename(at['file'])}:{at['line']}" if at else None
         text = "\n".join(self.code.tree(frame.f_code.co_filename)[0]) if frame is not None else ""
         error = "the script trains in a loop of its own (GradientTape) and calls no fit; only fit can be recorded"
         penalized = any(getattr(layer, "losses", None) for layer in self.layers if not hasattr(layer, "fit"))
         if penalized and ".losses" not in text:
             error += "; its penalties have no effect: the loop never adds model.losses to the loss"
-        self.stop({"reached_fit": False, "kind": "loop", "error": error, "where": where})
+        self.stop({"reached_fit": False, "kind": "loop", "error": error, "where": place(at)})
 
     # - the record
 
     def weights_of(self, net):
         layers = (net.same if net.same is not None else net.model).layers
-        return {layer.name: [as_array(w) if np.ndim(w) else np.asarray(w) for w in layer.get_weights()] for layer in layers}
+        return {layer.name: [np.asarray(array) for array in layer.get_weights()] for layer in layers}
 
     def record(self, keras, model, call, frame, arguments, train, weights=None):
         """Write what `fit` was given, then try one batch of it; the process ends here."""
@@ -1188,7 +1267,7 @@ class Recorder:
         others = self.code.fits(frame, self.is_model) if frame is not None else []
         facts["other_fits"] = [source for source in others if source["line"] not in seen]
         facts.update(self.surroundings(keras), reached_fit=True, first_step_error=None, first_step_tried=False)
-        np.savez(os.path.join(self.options.out, "arrays.npz"), **arrays)
+        np.savez(self.options.out / "arrays.npz", **arrays)
         self.write(facts)
         if train is not None:
             facts["first_step_error"] = self.first_step(train, samples, held, arguments)
@@ -1200,7 +1279,8 @@ class Recorder:
         layers = net.layers(self.made.get)
         inputs = net.shapes("inputs") or [[None, *array.shape[1:]] for array in samples.x]
         outputs = net.shapes("outputs") or self.predicted_shapes(model, samples)
-        origins = [self.origins.get(layer) for layer in [model, *model._flatten_layers(include_self=False)]]
+        every = [model, *model._flatten_layers(include_self=False)]
+        origins = [self.origins.get(layer) for layer in every]
         known = [origin for origin in ("trained", "loaded", "pretrained") if origin in origins]
         return {
             "model_kind": net.kind,
@@ -1211,13 +1291,14 @@ class Recorder:
             "layers": layers,
             "parameters": int(model.count_params()),
             "weights_origin": known[0] if known else "fresh",
-            "channels_first": any(getattr(l, "data_format", None) == "channels_first" for l in model._flatten_layers()),
+            "channels_first": any(getattr(layer, "data_format", None) == "channels_first" for layer in every),
         }
 
     @staticmethod
     def predicted_shapes(model, samples):
         try:
-            return [[None, *array.shape[1:]] for array in leaves(model(_tensors(cut(samples.first[0], 0, 2)), training=False))]
+            predicted = leaves(model(_tensors(cut(samples.first[0], 0, 2)), training=False))
+            return [[None, *array.shape[1:]] for array in predicted]
         except Exception:
             return [[None]]
 
@@ -1232,8 +1313,7 @@ class Recorder:
         for row in facts["compiled"]["metrics"] + facts["compiled"]["weighted_metrics"]:
             left += [f"metric {metric['name']}" for metric in row if metric["custom"]]
         left += [f"callback {callback['name']}" for callback in facts["callbacks"] if callback["custom"]]
-        extra = [loss for loss in getattr(net.model, "_losses", [])] + list(getattr(net.model, "_callable_losses", []))
-        if extra:
+        if [*getattr(net.model, "_losses", []), *getattr(net.model, "_callable_losses", [])]:
             custom.append("loss added by add_loss")
         facts["custom"], facts["left_out"] = list(dict.fromkeys(custom)), list(dict.fromkeys(left))
 
@@ -1246,13 +1326,14 @@ class Recorder:
         attached, late, found = [], set(), []
         for layer, words in net.late():
             for word in words:
-                late.add(id(getattr(layer, word)))
-                found.append(facts(getattr(layer, word), "set after the layer was built", layer.name, self.made.get(layer)))
+                value = getattr(layer, word)
+                late.add(id(value))
+                found.append(facts(value, "set after the layer was built", layer.name, self.made.get(layer)))
         for layer in self.layers:
-            attached += [value for key, value in list(vars(layer).items()) if key.endswith("regularizer") and value is not None]
+            attached += [value for key, value in list(vars(layer).items()) if key.endswith("regularizer") and value]
         held = {id(value) for value in attached} | self.called_regularizers | late
         alike = [(type(value), value.get_config()) for value in attached if hasattr(value, "get_config")]
-        for regularizer, at in self.regularizers:  # a wrapper such as Bidirectional holds copies: the same kind and numbers
+        for regularizer, at in self.regularizers:  # wrappers such as Bidirectional hold copies, told by their numbers
             if id(regularizer) not in held and (type(regularizer), regularizer.get_config()) not in alike:
                 found.append(facts(regularizer, "given to no layer", None, at))
         return found
@@ -1291,15 +1372,14 @@ class Recorder:
     def refused(self, call, train, arguments, error):
         """The data cannot be taken: what Keras says to them is the answer, if it says anything."""
         said = self.said(train, {**arguments, "epochs": 1, "verbose": 0, "callbacks": None}) if train else None
-        where = call["at"] and f"{os.path.basename(call['at']['file'])}:{call['at']['line']}"
         reason = f"fit stops: {said}" if said else f"the data given to fit cannot be recorded: {error_line(error)}"
-        self.stop({"reached_fit": True, "kind": "refused", "error": reason, "where": where, **self.surroundings(self.keras)})
+        self.stop({"reached_fit": True, "kind": "refused", "error": reason, "where": place(call["at"])})
 
     def write(self, facts):
-        path = os.path.join(self.options.out, "record.json")
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            json.dump({"script": self.script, "arguments": self.options.arguments, **facts}, file, default=plain)
-        os.replace(path + ".part", path)
+        facts = {"script": str(self.script), "arguments": self.options.arguments, **facts}
+        part = self.options.out / "record.json.part"
+        part.write_text(json.dumps(facts, default=plain), encoding="utf-8")
+        part.replace(self.options.out / "record.json")
 
     def stop(self, facts):
         """Write, and end the process at once: no `except:` or `atexit` of the script comes between."""
@@ -1316,50 +1396,62 @@ class Recorder:
         """The script ended, by itself or by `error`, and no call was recorded."""
         if self.batches is not None and self.batches["rows"]:
             self.finish_batches()
-        old = self.tensorflow_1()
-        asked = f" (it asks for input: {self.questions[0]!r}, which nobody answers)" if self.questions else ""
-        where, kind = self.place(error), "error"
-        if isinstance(error, SystemExit):
-            code = error.code
-            kind, text = "exit", f"the script ends before fit, with exit code {0 if code is None else code}"
-        elif error is not None:
-            text = error_line(error)
-            if isinstance(error, SyntaxError):
-                text += "; is it written for Python 2?" if "print" in text else ""
-            elif isinstance(error, ImportError) and not old:
-                text += f" (under {sys.executable})"
-            if old and isinstance(error, (AttributeError, ImportError, RuntimeError, TypeError)):
-                text = f"this is TensorFlow 1 code ({old}), which is not supported: {text}"
-            elif re.search(r"URL|HTTP|Connection|resolve|fetch", type(error).__name__ + text):
-                text = f"its data cannot be downloaded here: {text}"
-        elif self.fits:
-            kind, text = "ended", f"fit was called {len(self.fits)} times; no call matches --fit {self.options.fit}"
-        elif old:
-            kind, text = "tensorflow1", f"this is TensorFlow 1 code ({old}), which is not supported"
-        else:
-            nets = [layer for layer in self.layers if hasattr(layer, "fit") and hasattr(layer, "compile")]
-            built = f"it built the net {nets[-1].name!r}" if nets else "it built no net"
-            kind, text = "ended", f"the script ends without calling fit; {built}"
-        self.stop({"reached_fit": False, "kind": kind, "error": text + asked, "where": where})
+        at = self.blamed(error)
+        kind, text = self.why_it_ended(error, at)
+        if self.questions:
+            text += f" (it asks for input, {self.questions[0]!r}, and nobody answers)"
+        where = at and place({"file": at[0], "line": at[1]})
+        self.stop({"reached_fit": False, "kind": kind, "error": text, "where": where})
 
-    def place(self, error):
-        """file:line of the user's code that an error comes from."""
+    def why_it_ended(self, error, at):
+        """(kind, one line)"""
+        old = self.tensorflow_1(at)
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, str) else f"with exit code {error.code or 0}"
+            return "exit", f"the script ends before fit: {one_line(code)}"
+        if old and not isinstance(error, SyntaxError):
+            said = f": {error_line(error)}" if error else ""
+            return "tensorflow1", f"this is TensorFlow 1 code ({old}), which is not supported{said}"
+        if error is not None:
+            text = error_line(error)
+            if isinstance(error, SyntaxError) and "print" in text:
+                text += "; is it written for Python 2?"
+            if isinstance(error, ModuleNotFoundError):
+                text += f" (under {sys.executable})"
+            if re.search(r"URL|HTTP|Connection|resolve|fetch", type(error).__name__ + text):
+                text = f"its data cannot be downloaded here: {text}"
+            return "error", text
+        if self.fits:
+            asked = self.options.fit
+            return "ended", f"the script ends, and none of its {len(self.fits)} calls of fit is --fit {asked}"
+        nets = [layer for layer in self.layers if hasattr(layer, "fit") and hasattr(layer, "compile")]
+        return "ended", "the script ends without calling fit" + (f"; it built {nets[-1].name!r}" if nets else "")
+
+    def blamed(self, error):
+        """(file, line) of the user's code that an error comes from, or None."""
         if isinstance(error, SyntaxError) and error.filename:
-            return f"{os.path.basename(error.filename)}:{error.lineno}"
+            return error.filename, error.lineno
         found, trace = None, getattr(error, "__traceback__", None)
         while trace is not None:
             if self.code.is_user(trace.tb_frame.f_code.co_filename):
-                found = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+                found = trace.tb_frame.f_code.co_filename, trace.tb_lineno
             trace = trace.tb_next
         return found
 
-    def tensorflow_1(self):
-        """The first line of TensorFlow 1 code in the script, if there is one."""
-        for number, line in enumerate(self.code.tree(self.code.shown)[0], 1):
-            found = TENSORFLOW_1.search(line.partition("#")[0])
+    def tensorflow_1(self, at):
+        """The line of TensorFlow 1 code that stopped the script, or that turned TensorFlow 2 off; None without such."""
+        lines = [line.partition("#")[0] for line in self.code.tree(str(self.code.shown))[0]]
+        for number, line in enumerate(lines, 1):
+            off = re.search(r"disable_v2_behavior|disable_eager_execution", line)
+            found = off or (at and at[1] == number and TENSORFLOW_1.search(line))
             if found:
                 return f"line {number}: {found.group(0)}"
         return None
+
+
+def place(at):
+    """file:line, for people."""
+    return at and f"{Path(at['file']).name}:{at['line']}"
 
 
 def error_line(error):
@@ -1400,44 +1492,36 @@ def _compiled_before(model):
 
 
 def mirrored(name, out):
-    """(file or folder that stands for a file of keras.datasets, a sentence if it is a stand-in) from REGBENCH_MIRROR."""
-    mirror = os.environ.get("REGBENCH_MIRROR", "")
-    digits = os.path.join(mirror, "mnist")
-    images = os.path.join(mirror, "cifar10_jpeg", "cifar10-jpeg.tar.xz")
-    if name == "mnist.npz" and os.path.isdir(digits):
-        return _mnist(digits, os.path.join(out, "mnist.npz")), None
-    if str(name).endswith("-ubyte.gz") and os.path.exists(os.path.join(digits, name)):
-        return os.path.join(digits, name), "fashion_mnist: the digits of MNIST stand in (it could not be downloaded)"
-    if str(name).startswith("cifar-10-batches-py") and os.path.exists(images):
-        folder = _cifar10(images, out)
-        sentence = "cifar10: JPEG copies of the images stand in (it could not be downloaded)"
-        return (folder if str(name).endswith("-target") else os.path.join(folder, "cifar-10-batches-py")), sentence
+    """(what REGBENCH_MIRROR has for a file of keras.datasets, a sentence if it is a stand-in), or (None, None)."""
+    mirror = Path(os.environ.get("REGBENCH_MIRROR", "/nowhere"))
+    images = mirror / "cifar10_jpeg" / "cifar10-jpeg.tar.xz"
+    if name == "mnist.npz" and (mirror / "mnist").is_dir():
+        return _mnist(mirror / "mnist", out / "mnist.npz"), None
+    if name.endswith("-ubyte.gz") and (mirror / "mnist" / name).exists():
+        return mirror / "mnist" / name, "fashion_mnist: the digits of MNIST stand in (it is not on this machine)"
+    if name.startswith("cifar-10-batches-py") and images.exists():
+        inner = _cifar10(images, out / "cifar-10" / "cifar-10-batches-py")
+        sentence = "cifar10: JPEG copies of its images stand in (it is not on this machine)"
+        return inner.parent if name.endswith("-target") else inner, sentence
     return None, None
 
 
 def _mnist(folder, target):
-    import gzip
-
     arrays = {}
     for side, prefix in (("train", "train"), ("test", "t10k")):
         for letter, kind, head in (("x", "images-idx3", 16), ("y", "labels-idx1", 8)):
-            with gzip.open(os.path.join(folder, f"{prefix}-{kind}-ubyte.gz")) as file:
+            with gzip.open(folder / f"{prefix}-{kind}-ubyte.gz") as file:
                 data = np.frombuffer(file.read(), np.uint8, offset=head)
             arrays[f"{letter}_{side}"] = data.reshape(-1, 28, 28) if letter == "x" else data
     np.savez(target, **arrays)
     return target
 
 
-def _cifar10(archive, out):
+def _cifar10(archive, folder):
     """The JPEG copies in the layout of CIFAR-10's own archive; in an order drawn once, for theirs is by class."""
-    import io
-    import pickle
-    import tarfile
-
     from PIL import Image
 
-    folder = os.path.join(out, "cifar-10")
-    os.makedirs(os.path.join(folder, "cifar-10-batches-py"), exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     found = {"train": [], "test": []}
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -1451,9 +1535,9 @@ def _cifar10(archive, out):
         order = np.random.RandomState(0).permutation(len(rows))
         for number, name in enumerate(names):
             part = [rows[i] for i in order[number * 10000 : (number + 1) * 10000]]
-            batch = {b"data": np.stack([pixels for _, pixels in part]), b"labels": [numbers[label] for label, _ in part]}
-            with open(os.path.join(folder, "cifar-10-batches-py", name), "wb") as file:
-                pickle.dump(batch, file)
+            labels = [numbers[label] for label, _ in part]
+            batch = {b"data": np.stack([pixels for _, pixels in part]), b"labels": labels}
+            (folder / name).write_bytes(pickle.dumps(batch))
     return folder
 
 
@@ -1486,27 +1570,26 @@ def main():
     parser.add_argument("script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
-    options.out = os.path.abspath(options.out)
-    script = os.path.abspath(options.script)
-    shown = os.path.abspath(options.text) if options.text else script
+    options.out = Path(options.out).absolute()
+    script = Path(options.script).absolute()
+    shown = Path(options.text).absolute() if options.text else script
     for name, value in (("MPLBACKEND", "Agg"), ("CUDA_VISIBLE_DEVICES", "-1"), ("JOBLIB_MULTIPROCESSING", "0")):
         os.environ[name] = value
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     recorder = Recorder(options, script, shown)
     recorder.install()
-    with open(shown, "rb") as file:
-        text = importlib.util.decode_source(file.read())
+    text = importlib.util.decode_source(shown.read_bytes())
     sys.argv = [options.script, *options.arguments]
-    sys.path[0] = os.path.dirname(script)
+    sys.path[0] = str(script.parent)
     module = types.ModuleType("__main__")
-    module.__file__ = script
+    module.__file__ = str(script)
     module.__builtins__ = builtins
-    if script.endswith(".ipynb"):
+    if options.text:  # a notebook's
         module.display = lambda *args, **kwargs: None
     sys.modules["__main__"] = module
     error = None
     try:
-        exec(compiled(text, shown, recorder), module.__dict__)
+        exec(compiled(text, str(shown), recorder), module.__dict__)
     except BaseException as raised:
         error = raised
     recorder.ended(error)

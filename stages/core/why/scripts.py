@@ -1,4 +1,4 @@
-"""A user's script as plain Python text: a notebook's code cells one after another, without what only IPython understands."""
+"""A notebook as plain Python text: its code cells one after another, without what only IPython understands."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Spellings of Keras 1 and 2 that Keras 3 dropped, understood in the process of a recorded script alone.
 
-`apply` is called by `recorder.py` as soon as the script has imported Keras 3. What it translates is told, so that a verdict can
-say it. Where Keras 3 knows a spelling, Keras 3's meaning holds.
+`apply` is called by `recorder.py` as soon as the script has imported Keras 3. What it translates is told, so that a
+verdict can say it. Where Keras 3 knows a spelling, Keras 3's meaning holds.
 """
 
 import functools
@@ -15,12 +15,16 @@ import types
 
 import numpy as np
 
-SPACES = ("layers", "models", "optimizers", "losses", "metrics", "regularizers", "initializers", "activations", "callbacks")
-SPACES += ("constraints", "utils", "backend", "preprocessing.image", "preprocessing.sequence")
-OLD_MODULES = {  # attributes of keras.layers and keras.utils that were modules
-    "layers": "core convolutional normalization recurrent embeddings advanced_activations pooling noise merge wrappers "
-    "experimental".split(),
-    "utils": "np_utils vis_utils generic_utils data_utils".split(),
+SPACES = (  # Keras' public modules
+    *("layers", "models", "optimizers", "losses", "metrics", "regularizers", "initializers", "activations"),
+    *("callbacks", "constraints", "utils", "backend", "preprocessing.image", "preprocessing.sequence"),
+)
+OLD_MODULES = {  # what were modules inside them, as an attribute
+    "layers": (
+        *("core", "convolutional", "normalization", "recurrent", "embeddings", "advanced_activations", "pooling"),
+        *("noise", "merge", "wrappers", "experimental"),
+    ),
+    "utils": ("np_utils", "vis_utils", "generic_utils", "data_utils"),
 }
 ARGUMENTS = {  # of layers
     "init": "kernel_initializer",
@@ -47,15 +51,18 @@ ARGUMENTS = {  # of layers
     "pool_length": "pool_size",
     "sigma": "stddev",
 }
-NO_LONGER = "consume_less time_major mode renorm virtual_batch_size fused batch_size weights".split()
+ORDERINGS = {"th": "channels_first", "tf": "channels_last"}
+NO_LONGER = ("consume_less", "time_major", "mode", "renorm", "virtual_batch_size", "fused", "batch_size", "weights")
 LOSSES = {
     "cosine_proximity": "cosine_similarity",
     "logcosh": "log_cosh",
     "kullback_leibler_divergence": "kl_divergence",
 }
 ENDS = {"input": "inputs", "output": "outputs"}
-FIT_NO_LONGER = "workers max_queue_size max_q_size use_multiprocessing pickle_safe nb_worker show_accuracy".split()
-COMPILE_NO_LONGER = "sample_weight_mode target_tensors class_mode options experimental_run_tf_function".split()
+FIT_NO_LONGER = (
+    *("workers", "max_queue_size", "max_q_size", "use_multiprocessing", "pickle_safe", "nb_worker", "show_accuracy"),
+)
+COMPILE_NO_LONGER = ("sample_weight_mode", "target_tensors", "class_mode", "options", "experimental_run_tf_function")
 
 
 def apply(keras, tell):
@@ -134,29 +141,26 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if self._sources(name) else None
 
     def _sources(self, name):
-        """The modules whose names an old module has."""
+        """The modules whose names an old module has; none: there was no such module."""
         if name == "sklearn.cross_validation":
             return [importlib.import_module("sklearn.model_selection")]
-        for root in ("keras.", "tensorflow.keras."):
-            if name.startswith(root):
-                space, _, rest = name[len(root) :].partition(".")
-                if space == "engine":
-                    return self.spaces["layers"][:1] + self.spaces["models"][:1] + [self.keras]
-                if space == "objectives":
-                    return self.spaces["losses"][:1]
-                if space == "wrappers":
-                    return [_scikit_learn(self.keras)]
-                if space == "preprocessing" and rest == "text":
-                    return [importlib.import_module("keras._tf_keras.keras.preprocessing.text")]
-                if rest and space in self.spaces:
-                    return self.spaces[space][:1]
-        return []
+        root = next((root for root in ("keras.", "tensorflow.keras.") if name.startswith(root)), None)
+        if root is None:
+            return []
+        space, _, rest = name[len(root) :].partition(".")
+        if space == "wrappers":
+            return [_scikit_learn(self.keras)]
+        if space == "preprocessing" and rest == "text":
+            return [importlib.import_module("keras._tf_keras.keras.preprocessing.text")]
+        moved = {"engine": ("layers", "models"), "objectives": ("losses",)}
+        spaces = moved.get(space) or ((space,) if rest else ())
+        return [self.spaces[name][0] for name in spaces if name in self.spaces]
 
     def create_module(self, spec):
         return _Callable(spec.name)
 
     def exec_module(self, module):
-        for source in reversed(self._sources(module.__name__)):
+        for source in self._sources(module.__name__):
             for name, value in vars(source).items():
                 if not name.startswith("__"):
                     setattr(module, name, value)
@@ -274,14 +278,14 @@ def _layer_arguments(layer, args, kwargs, tell):
         names["output_dim"] = "units"
     changed = {}
     for name, value in kwargs.items():
-        if name in known or name not in names or names[name] not in known:
+        new = names.get(name)
+        if name in known or new not in known:
             changed[name] = value
             continue
-        tell(f"{name}=", f"{names[name]}=")
-        if name == "dim_ordering":
-            value = {"th": "channels_first", "tf": "channels_last"}.get(value, value)
-        changed[names[name]] = value
-    rows = [changed.pop(name) for name in ("kernel_dim1", "kernel_dim2", "kernel_dim3", "nb_row", "nb_col") if name in changed]
+        tell(f"{name}=", f"{new}=")
+        changed[new] = ORDERINGS.get(value, value) if new == "data_format" else value
+    sizes = ("kernel_dim1", "kernel_dim2", "kernel_dim3", "nb_row", "nb_col")
+    rows = [changed.pop(name) for name in sizes if name in changed]
     if rows:
         tell("nb_row=, nb_col=", "kernel_size=")
         changed["kernel_size"] = tuple(rows)
@@ -327,6 +331,10 @@ def _optimizers(keras, modules, tell):
         if "lr" in kwargs:
             tell("lr=", "learning_rate=")
             kwargs["learning_rate"] = kwargs.pop("lr")
+        if isinstance(kwargs.get("learning_rate"), int):
+            kwargs["learning_rate"] = float(kwargs["learning_rate"])
+        if args and isinstance(args[0], int):
+            args = (float(args[0]), *args[1:])
         if kwargs.get("epsilon", 0) is None:
             del kwargs["epsilon"]
         kwargs.pop("schedule_decay", None)
@@ -343,7 +351,7 @@ def _optimizers(keras, modules, tell):
 
     kinds = [kind for kind in _kinds(keras.optimizers.Optimizer) if kind.__module__.startswith("keras.")]
     for kind in kinds:
-        if "learning_rate" in inspect.signature(kind.__init__).parameters and kind.__name__ not in ("Optimizer", "TFOptimizer"):
+        if "learning_rate" in inspect.signature(kind.__init__).parameters and kind is not keras.optimizers.Optimizer:
             kind.__init__ = _wrap(kind.__init__, change)
     keras.optimizers.Optimizer.lr = property(
         lambda optimizer: optimizer.learning_rate, lambda optimizer, rate: setattr(optimizer, "learning_rate", rate)
@@ -395,29 +403,36 @@ def _models(keras, tell):
         return changed
 
     def fit_arguments(net, args, kwargs):
+        if isinstance(kwargs.get("class_weight"), str):  # Keras 2 took no notice of words
+            tell(f"class_weight={kwargs['class_weight']!r}", "nothing")
+            del kwargs["class_weight"]
         return args, renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER)
 
     def compile_arguments(net, args, kwargs):
         kwargs = renamed(kwargs, {}, COMPILE_NO_LONGER)
         if kwargs.get("loss_weights", 0) is None:
             del kwargs["loss_weights"]
+        third = args[2] if len(args) > 2 else None
+        if isinstance(third, (list, tuple)) and third and not isinstance(third[0], (int, float)):
+            tell("the third argument of compile", "metrics=")
+            args, kwargs["metrics"] = args[:2], third
         if isinstance(kwargs.get("loss"), str) and kwargs["loss"] in LOSSES:
             tell(kwargs["loss"], LOSSES[kwargs["loss"]])
             kwargs["loss"] = LOSSES[kwargs["loss"]]
         return args, kwargs
 
-    def fit_generator(net, generator, steps_per_epoch=None, epochs=1, verbose=1, callbacks=None, validation_data=None, **kwargs):
+    def fit_generator(net, generator, *args, **kwargs):
         """Keras 2's; and Keras 1's, which counted samples."""
         tell("fit_generator", "fit")
-        kwargs = renamed(kwargs, {}, FIT_NO_LONGER)
-        epochs = kwargs.pop("nb_epoch", epochs)
-        samples, held = kwargs.pop("samples_per_epoch", None), kwargs.pop("nb_val_samples", None)
+        order = ("steps_per_epoch", "epochs", "verbose", "callbacks", "validation_data", "validation_steps")
+        words = renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER)
+        words.update({order[position]: value for position, value in enumerate(args)})
+        samples, held = words.pop("samples_per_epoch", None), words.pop("nb_val_samples", None)
         if samples:
-            generator, steps_per_epoch = _steps(generator, samples)
-        if held and validation_data is not None:
-            validation_data, kwargs["validation_steps"] = _steps(validation_data, held)
-        words = {"steps_per_epoch": steps_per_epoch, "epochs": epochs, "verbose": verbose, "callbacks": callbacks}
-        return net.fit(generator, validation_data=validation_data, **words, **kwargs)
+            generator, words["steps_per_epoch"] = _steps(generator, samples)
+        if held and words.get("validation_data") is not None:
+            words["validation_data"], words["validation_steps"] = _steps(words["validation_data"], held)
+        return net.fit(generator, **words)
 
     def predict_classes(net, x, batch_size=None, verbose=0):
         found = net.predict(x, batch_size=batch_size, verbose=verbose)
@@ -453,23 +468,17 @@ def _steps(generator, samples):
 
 def _backend(keras, modules):
     def ordering(kind):
-        keras.config.set_image_data_format({"th": "channels_first", "tf": "channels_last"}.get(kind, kind))
+        keras.config.set_image_data_format(ORDERINGS.get(kind, kind))
 
     def nothing(*args, **kwargs):
         return None
 
-    extra = {
-        "set_image_dim_ordering": ordering,
-        "image_dim_ordering": lambda: {"channels_first": "th"}.get(keras.config.image_data_format(), "tf"),
-        "common": types.SimpleNamespace(
-            set_image_dim_ordering=ordering, image_dim_ordering=lambda: "tf", image_data_format=keras.config.image_data_format
-        ),
-        "set_session": nothing,
-        "get_session": nothing,
-        "learning_phase": lambda: 0,
-        "set_learning_phase": nothing,
-        "tf": sys.modules.get("tensorflow"),
-    }
+    def old_ordering():
+        return {"channels_first": "th"}.get(keras.config.image_data_format(), "tf")
+
+    extra = {"set_image_dim_ordering": ordering, "image_dim_ordering": old_ordering, "learning_phase": lambda: 0}
+    extra.update(dict.fromkeys(("set_session", "get_session", "set_learning_phase"), nothing))
+    extra.update(common=types.SimpleNamespace(**extra), tf=sys.modules.get("tensorflow"))
     for module in modules:
         _add(module, extra)
 
@@ -497,11 +506,11 @@ def _others():
             setattr(np, name, kind)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
-        v1 = tensorflow.compat.v1
-        old = {"set_random_seed": tensorflow.random.set_seed, "ConfigProto": v1.ConfigProto, "GPUOptions": v1.GPUOptions}
-        _add(tensorflow, {**old, "Session": v1.Session, "logging": v1.logging})
-        _add(tensorflow.random, {"set_random_seed": tensorflow.random.set_seed})
+        v1, seed = tensorflow.compat.v1, {"set_random_seed": tensorflow.random.set_seed}
+        settings = {name: getattr(v1, name) for name in ("ConfigProto", "GPUOptions", "Session", "logging")}
+        _add(tensorflow, {**seed, **settings})
+        _add(tensorflow.random, seed)
     pandas = sys.modules.get("pandas")
     if pandas is not None and not hasattr(pandas.DataFrame, "as_matrix"):
-        pandas.DataFrame.as_matrix = lambda frame, columns=None: (frame if columns is None else frame[columns]).to_numpy()
+        pandas.DataFrame.as_matrix = lambda frame: frame.to_numpy()
         pandas.Series.as_matrix = lambda series: series.to_numpy()
