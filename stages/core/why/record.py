@@ -4,10 +4,29 @@
 whatever Keras the script used.
 """
 
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 from pydantic import BaseModel, ConfigDict
+
+from stages.core.base.errors import UserError
+from stages.core.why import keras2, scripts
+
+RECORDER = Path(__file__).with_name("recorder.py")
+NOISE = re.compile(r"recorder: |[IWEF]\d{4} |WARNING: All log messages|To enable the following instructions")
+LOOK = 0.2  # seconds between two looks at a running script
 
 
 class _Fact(BaseModel):
@@ -193,3 +212,130 @@ class Record(_Fact):
         """Whether every epoch takes the samples in one and the same order: Keras 3 does with arrays and a seed."""
         seeded = {"keras.utils.set_random_seed", "tf.random.set_seed"} & set(self.seeds)
         return bool(seeded) and self.keras.startswith("3") and self.train.origin == "arrays"
+
+
+def record(
+    script: Path,
+    arguments: Sequence[str] = (),
+    *,
+    python: str | Path = sys.executable,
+    fit: int | str | None = None,
+    max_samples: int = 10_000,
+    seconds: float = 600.0,
+    memory: float = 8.0,
+) -> Record:
+    """Run a script (or a notebook) up to its `fit` and tell what it trains.
+
+    `fit` picks another call than the first: by its number, from 1, or by the name of the net or of its variable. At
+    most `max_samples` samples are kept, and as many of the validation data. A script that takes longer than `seconds`,
+    or more than `memory` GiB, is ended.
+
+    Raises UserError where nothing can be recorded: in one line, with the place in the script where that is known.
+    """
+    script = Path(script)
+    if not script.is_file():
+        raise UserError(f"{script}: no such file")
+    with tempfile.TemporaryDirectory(prefix="regbench-why-") as folder:
+        out = Path(folder)
+        options = ["--max-samples", str(max_samples)]
+        code = scripts.text(script)
+        if code is not None:
+            (out / f"{script.stem}.py").write_text(code, encoding="utf-8")
+            options += ["--text", str(out / f"{script.stem}.py")]
+        if fit is not None:
+            options += ["--fit", str(fit)]
+        command = [str(python), str(RECORDER), str(out), *options, "--", str(script), *arguments]
+        ended = _run(command, out / "log", seconds, memory)
+        found = _read(out)
+        if found is None or not found["reached_fit"]:
+            raise UserError(_reason(script, found, ended, _last_line(out / "log")))
+        if "train" not in found:
+            raise UserError(f"{found['where'] or script}: {found['error']}")
+        with np.load(out / "arrays.npz") as stored:
+            arrays = dict(stored)
+    return _record(found, arrays)
+
+
+def _run(command: list[str], log: Path, seconds: float, memory: float) -> str | None:
+    """Run a command to its end, with its output in `log`; tells in words why it was ended, or None."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # leave no files beside the user's
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(f"{command[0]}: cannot be run ({error.strerror})") from error
+    end = time.monotonic() + seconds
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(LOOK)
+                return f"it was ended by signal {-code}" if code < 0 else None
+            if time.monotonic() > end:
+                return f"it did not come to fit in {seconds:g} seconds"
+            if _memory(process.pid) > memory:
+                return f"it takes more than {memory:g} GiB of memory"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _memory(pid: int) -> float:
+    """What a process and its children hold in memory, in GiB."""
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += each.memory_info().rss
+    return total / 2**30
+
+
+def _read(out: Path) -> dict[str, Any] | None:
+    path = out / "record.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _last_line(log: Path) -> str:
+    """The last line that a script printed, of what people read."""
+    lines = [" ".join(line.split()) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [line for line in lines if line and not NOISE.match(line)]
+    return lines[-1][:300] if lines else ""
+
+
+def _reason(script: Path, found: dict[str, Any] | None, ended: str | None, last: str) -> str:
+    """Why nothing was recorded, in one line."""
+    if found is None:
+        return f"{script}: {ended or 'it could not be run'}" + (f"; its last line: {last}" if last else "")
+    spoken = f"; its last line: {last}" if "exit code" in found["error"] and last else ""
+    return f"{found['where'] or script}: {found['error']}{spoken}"
+
+
+def _record(found: dict[str, Any], arrays: dict[str, np.ndarray]) -> Record:
+    """The record from what the recorder wrote, in the words of Keras 3."""
+    layers = enumerate(found["weights"].items())
+    weights = {name: [arrays[f"p{number}_{i}"] for i in range(count)] for number, (name, count) in layers}
+    values = {key: found[key] for key in Record.model_fields if key in found}
+    values.update(weights=weights, train=_data(found["train"], arrays, "t"))
+    values["validation"] = found["validation"] and _data(found["validation"], arrays, "v")
+    compiled = found["compiled"]
+    if not found["keras"].startswith("3"):
+        if found["model_json"]:
+            values["model_json"] = json.dumps(keras2.model(json.loads(found["model_json"])))
+        optimizer = {**compiled["optimizer"], "config": keras2.optimizer(compiled["optimizer"]["config"])}
+        losses = [loss and keras2.loss(loss) for loss in compiled["losses"]]
+        values["compiled"] = {**compiled, "optimizer": optimizer, "losses": losses}
+    return Record.model_validate(values)
+
+
+def _data(facts: dict[str, Any], arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Any]:
+    x = [arrays[f"{prefix}x{number}"] for number in range(len(facts["inputs"]))]
+    y = [arrays[f"{prefix}y{number}"] for number in range(len(facts["targets"]))]
+    return {**facts, "x": x, "y": y, "sample_weight": arrays.get(f"{prefix}w")}

@@ -4,9 +4,9 @@
 
 It runs under the user's own interpreter and needs nothing but what the script needs: Python 3.8, NumPy, and Keras on
 TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench; under Keras 3 it loads the
-file beside it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. In place of
-`fit`, `fit_generator` and `train_on_batch` stands what takes the net, the compile settings, the data and the budget; then
-the process ends.
+file beside it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. Instead
+of `fit`, `fit_generator` and `train_on_batch` it finds what takes the net, the compile settings, the data and the
+budget; then the process ends.
 
 OUTDIR/record.json and OUTDIR/arrays.npz hold what was found (`record.py` reads them), or record.json says in one line
 why `fit` was not reached. The exit code is 0 in both cases. `--text` runs another text in the script's place: a
@@ -639,6 +639,8 @@ class Net:
                 found.append({**facts, "custom": custom, "inside": name, "at": made(layer)})
                 if custom and not self.followed:
                     self.custom.append(f"layer {type(layer).__name__}")
+                elif type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):  # Keras 2
+                    self.custom.append(f"operation {layer.name}")
                 elif type(layer).__name__ == "Lambda":
                     self.custom.append(f"Lambda layer {layer.name!r}")
                 elif hasattr(layer, "get_vocabulary"):
@@ -1319,6 +1321,7 @@ class Recorder:
 
     def idle(self, net):
         """Regularizers without effect: the fields of `record.Regularizer`."""
+
         def facts(regularizer, reason, layer, at):
             config = plain(regularizer.get_config()) if hasattr(regularizer, "get_config") else {}
             return {"name": type(regularizer).__name__, "config": config, "reason": reason, "layer": layer, "at": at}
