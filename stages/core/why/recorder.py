@@ -689,7 +689,7 @@ class Net:
 
 def _is_late(layer, word):
     variable = getattr(layer, word[: -len("_regularizer")], None)
-    if not layer.built or variable is None or not layer.trainable:
+    if not layer.built or variable is None:
         return False
     if hasattr(variable, "regularizer"):  # Keras 3
         return variable.regularizer is None
@@ -1410,8 +1410,8 @@ class Recorder:
         """(kind, one line)"""
         old = self.tensorflow_1(at)
         if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, str) else f"with exit code {error.code or 0}"
-            return "exit", f"the script ends before fit: {one_line(code)}"
+            said = f": {one_line(error.code)}" if isinstance(error.code, str) else f", with exit code {error.code or 0}"
+            return "exit", f"the script ends before fit{said}"
         if old and not isinstance(error, SyntaxError):
             said = f": {error_line(error)}" if error else ""
             return "tensorflow1", f"this is TensorFlow 1 code ({old}), which is not supported{said}"
