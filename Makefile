@@ -43,10 +43,13 @@ report: setup ## Write results/report.html, one page with everything, and the RE
 
 check: setup ## Compare every table with what the records give
 	python -m stages.aggregate --check
+	python -m stages.plot --check
+	python -m stages.answers --check
 	python -m stages.overview --check
+	regbench readme --check
 
 BASE ?= main
-review: setup ## Say what this change does to the results, as Markdown (BASE=any Git revision)
+review: setup ## Say what is not up to date and what this change does to the results (BASE=any Git revision)
 	@regbench review '$(BASE)'
 
 DEVICE ?= cpu

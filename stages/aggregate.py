@@ -8,11 +8,12 @@ With --check nothing is written: the files (of all studies, if none is named) ar
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import UserError, run
-from stages.core.base.files import check_text, write_atomically
+from stages.core.base.errors import UserError, run, together
+from stages.core.base.files import check_texts, write_atomically
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.records import records
@@ -31,13 +32,18 @@ def main() -> None:
     if arguments.study is None and not arguments.check:
         raise UserError("usage: python -m stages.aggregate <study>, or --check for all studies")
     named = [arguments.study.rpartition("@")[2]] if arguments.study else []  # DVC gives the stage's name
-    for study in named or read_yaml(Path("params.yaml"))["studies"]:
-        for path, text in aggregate(study).items():
-            if arguments.check:
-                check_text(path, text, "the records", f"python -m stages.aggregate {study}")
-            else:
-                write_atomically(path, text)
-        print(RESULTS / "tables" / f"{study}.md")
+    if arguments.check:
+        studies = named or read_yaml(Path("params.yaml"))["studies"]
+        together(partial(check, study) for study in studies)
+        return
+    for path, text in aggregate(*named).items():
+        write_atomically(path, text)
+    print(RESULTS / "tables" / f"{named[0]}.md")
+
+
+def check(name: str) -> None:
+    """Refuse tables of a study that its records do not give."""
+    check_texts(aggregate(name), "the records", f"dvc repro --single-item --force aggregate@{name}")
 
 
 def aggregate(name: str) -> dict[Path, str]:

@@ -1,14 +1,18 @@
 """Stage answers: build/studies/*.yaml and results/tables/*.csv -> results/answers.md.
 
-It answers the studies that params.yaml selects, in its order.
+    python -m stages.answers [--check]
+
+It answers the studies that params.yaml selects, in its order. With --check nothing is written: the file is compared
+with what the tables give.
 """
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
 
 from stages.core.base.errors import UserError, run
-from stages.core.base.files import write_atomically
+from stages.core.base.files import check_text, write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, tables
 
@@ -16,8 +20,15 @@ STUDIES, TABLES, ANSWERS = Path("build/studies"), Path("results/tables"), Path("
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
+    check = parser.parse_args().check
     names = read_yaml(Path("params.yaml"))["studies"]
-    write_atomically(ANSWERS, answers.to_markdown([_read(name) for name in names]))
+    text = answers.to_markdown([_read(name) for name in names])
+    if check:
+        check_text(ANSWERS, text, "the tables", "dvc repro --single-item --force answers")
+        return
+    write_atomically(ANSWERS, text)
     print(ANSWERS)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from stages.core.base.errors import UserError, run
-from stages.core.base.files import check_text, write_atomically
+from stages.core.base.files import check_texts, write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.results import checked_csv, overview
 from stages.core.results.table_schemas import OVERVIEW, TABLE
@@ -28,11 +28,11 @@ def main() -> None:
     names = list(read_yaml(Path("params.yaml"))["studies"])
     studies = {name: read_yaml(_present(STUDIES / f"{name}.yaml", "compose")) for name in names}
     by_study = {name: _read(study) for name, study in studies.items()}
+    if arguments.check:
+        check_texts(texts(studies, by_study), "the tables", "dvc repro --single-item --force overview")
+        return
     for path, text in texts(studies, by_study).items():
-        if arguments.check:
-            check_text(path, text, "the tables", "python -m stages.overview")
-        else:
-            write_atomically(path, text)
+        write_atomically(path, text)
     print(RESULTS / "overview.md")
 
 

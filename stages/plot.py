@@ -1,11 +1,14 @@
 """Stage plot: build/studies/<study>.yaml, results/tables/<study>*.csv, results/runs/<study> -> results/figures/<study>.
 
     python -m stages.plot <study>
+    python -m stages.plot [<study>] --check
 
-The folder is this stage's own: what it did not draw this time is removed.
+The folder is this stage's own: what it did not draw this time is removed. With --check nothing is written: the figures
+(of all studies, if none is named) are compared with what the tables and the records give.
 """
 
-import sys
+import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ import pandas as pd
 import pandera.pandas as pa
 from omegaconf import OmegaConf
 
-from stages.core.base.errors import UserError, run
-from stages.core.base.files import write_atomically
+from stages.core.base.errors import UserError, run, together
+from stages.core.base.files import check_texts, write_atomically
 from stages.core.base.locks import in_turn
+from stages.core.config.yaml import read_yaml
 from stages.core.figures import draw
 from stages.core.records import records
 from stages.core.results import checked_csv, tables
@@ -26,20 +30,39 @@ SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise UserError("usage: python -m stages.plot <study>")
-    name = sys.argv[1].rpartition("@")[2]  # DVC gives the stage's name
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", help="a study that params.yaml selects; with --check, by default all")
+    parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    arguments = parser.parse_args()
+    if arguments.study is None and not arguments.check:
+        raise UserError("usage: python -m stages.plot <study>, or --check for all studies")
+    named = [arguments.study.rpartition("@")[2]] if arguments.study else []  # DVC gives the stage's name
+    if arguments.check:
+        together(partial(check, study) for study in named or read_yaml(Path("params.yaml"))["studies"])
+        return
+    drawn = draw_study(*named)
+    for path, svg in drawn.items():
+        write_atomically(path, svg)
+        print(path)
+    for path in (RESULTS / "figures" / named[0]).iterdir():
+        if path not in drawn:
+            path.unlink()
+
+
+def check(name: str) -> None:
+    """Refuse figures of a study that its tables and records do not give."""
+    check_texts(draw_study(name), "the tables and records", f"dvc repro --single-item --force plot@{name}")
+
+
+def draw_study(name: str) -> dict[Path, str]:
+    """The files of a study's figures, and what its tables make them."""
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
     table, curves, seeds, weights = (_read_table(study, ending, schema) for ending, schema in SCHEMAS.items())
     figures = draw.draw(study, table, seeds, weights, _distances(study, curves), _read_summaries(study))
-    drawn = {f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}") for figure, drawing in figures.items()}
-    folder = RESULTS / "figures" / name
-    for file, svg in drawn.items():
-        write_atomically(folder / file, svg)
-        print(folder / file)
-    for file in folder.iterdir():
-        if file.name not in drawn:
-            file.unlink()
+    return {
+        RESULTS / "figures" / name / f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}")
+        for figure, drawing in figures.items()
+    }
 
 
 def _read_table(study: dict[str, Any], ending: str, schema: pa.DataFrameSchema) -> pd.DataFrame:

@@ -66,6 +66,7 @@ def small_repository(tmp_path_factory):
             shutil.rmtree(folder.parent, ignore_errors=True)
             small.repository(folder)
             small.run(folder, "dvc", "repro")
+            small.run(folder, "python", "-m", "stages.commands.readme")
             small.commit(folder)
             done.touch()
     return folder

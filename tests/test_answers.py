@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -458,6 +459,7 @@ def test_holds_must_be_a_finding(expression):
 def workspace(tmp_path, monkeypatch):
     """Two studies as compose and aggregate leave them, one of them without an answer."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["answers"])
     for study in (a_study("digits_comparison"), a_study("kin8nm_regression", answer=None)):
         name = study["name"]
         table, curves = constructed(study)
@@ -479,6 +481,17 @@ def test_the_stage_writes_the_answers_of_the_selected_studies(workspace):
     assert re.findall(r"(?m)^## (.*)$", text) == ["The Chinese comparison table on scikit-learn's digits"]
     stage.main()
     assert Path("results/answers.md").read_text(encoding="utf-8") == text
+
+
+def test_a_typed_answer_is_refused_and_stays(workspace, monkeypatch):
+    stage.main()
+    path = Path("results/answers.md")
+    typed = path.read_text(encoding="utf-8").replace("**Holds.**", "**Does not hold.**").replace("0.8", "0.9")
+    path.write_text(typed, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["answers", "--check"])
+    with pytest.raises(UserError, match=r"^results/answers\.md: line \d+ is not what the tables give"):
+        stage.main()
+    assert path.read_text(encoding="utf-8") == typed
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ def test_a_page_without_its_markers_is_refused(markers):
 
 
 def test_the_command_writes_the_readme_and_nothing_without_an_overview(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["regbench readme"])
     monkeypatch.chdir(tmp_path)
     page = Path("README.md")
     page.write_text(f"before\n{overview.BEGIN}\n{overview.END}\nafter\n")

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 
 from stages.commands import review as command
 from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 from stages.core.review import compare as review
+from stages.core.review import conclusions, staleness
 from stages.core.review import markdown as review_markdown
 
 ROOT = Path(__file__).parent.parent
@@ -107,6 +109,7 @@ def reviewed(repository, monkeypatch, capsys):
     def run(base="HEAD"):
         monkeypatch.chdir(repository.folder)
         monkeypatch.setattr(sys, "argv", ["review", base])
+        monkeypatch.setattr(command, "not_up_to_date", lambda side: [])  # there is no pipeline here
         command.main()
         return capsys.readouterr().out
 
@@ -348,19 +351,6 @@ def test_index_and_working_tree_stay_as_they_are(repository, reviewed):
     assert before == {
         path: (path.read_bytes(), path.stat().st_mtime_ns) for path in repository.folder.rglob("*") if path.is_file()
     }
-
-
-def test_the_command_prints_markdown_and_nothing_else(repository):
-    repository.commit(load(f"{DIGITS}/none"))
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(repository.folder)}
-    call = "import sys; from stages.commands import review; sys.argv[1:] = ['main']; review.main()"
-    command_line = [sys.executable, "-B", "-c", call]
-    done = subprocess.run(
-        command_line, cwd=repository.folder, env=environment, capture_output=True, encoding="utf-8", check=True
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("## Results compared with main (at ")
-    assert done.stdout.endswith("**No result changed.** 1 row unchanged.\n")
 
 
 # --- what it must not claim
@@ -607,3 +597,184 @@ def test_a_study_that_cannot_be_read_is_named(repository, reviewed):
     path.write_text("metric: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=rf"^conf/study/{DIGITS}.yaml: metric"):
         reviewed()
+
+
+# --- what is not up to date
+
+
+def found(status, said=(), rows=None):
+    return [(item.name, item.why) for item in staleness.find(status, rows or {}, said)]
+
+
+def test_what_was_edited_by_hand_comes_first_and_is_no_stale_result():
+    status = {
+        "train@s/a": [{"changed deps": {"build/rows/s/a.yaml": "modified"}}],
+        "studies/x/dvc.yaml:train@s/b": [{"changed outs": {"results/runs/s/b.json": "modified"}}],
+        "aggregate@s": [{"changed deps": {"build/rows/s": "modified"}}],
+        "report": [{"changed outs": {"results/report.html": "deleted"}}],
+        "keep": [{"changed outs": {"build/runs": "not in cache"}}],
+        "plot@s": [{"changed outs": {"results/figures/s": "deleted"}}],
+    }
+    assert found(status, rows={"s/a": staleness.CODE}) == [
+        ("results/runs/s/b.json", staleness.EDITED),
+        ("results/figures/s", staleness.MISSING),
+        ("s/a", staleness.CODE),
+        ("tables of s", "older than the rows, records or tables that they are made from"),
+    ]
+
+
+def test_a_fresh_clone_lacks_what_is_not_committed_and_is_up_to_date():
+    status = {
+        "compose": [{"changed outs": {"build/rows": "not in cache", "build/studies": "not in cache"}}],
+        "keep": [{"changed outs": {"build/runs": "not in cache"}}],
+        "report": [{"changed outs": {"results/report.html": "deleted"}}],
+    }
+    assert found(status) == []
+
+
+def test_a_lock_file_that_is_behind_is_named_where_nothing_else_is():
+    status = {"compose": [{"changed deps": {"conf": "modified"}}]}
+    assert found(status) == [("dvc.lock (compose)", "older than conf")]
+    assert found({"answers": ["changed command"]}) == [("answers", "older than changed command")]
+
+
+def test_what_the_checks_find_is_said_once():
+    """A table of a study that is stale anyway is no second finding; one that DVC takes for good is."""
+    status = {"aggregate@s": [{"changed deps": {"stages/core/results": "modified"}}]}
+    said = [
+        "results/tables/s_curves.csv: line 3 is not what the records give; run `x`",
+        "results/answers.md: is missing",
+    ]
+    assert found(status, said) == [
+        ("tables of s", "older than stages/core/results"),
+        ("results/answers.md", "is missing"),
+    ]
+
+
+def test_why_a_row_is_stale():
+    row = {"fingerprint": "a", "seeds": 2, "training": {"epochs": 3}}
+    assert staleness.reason(None, row) == staleness.UNTRAINED
+    assert staleness.reason(row | {"fingerprint": "b"}, row) == staleness.CODE
+    changed = row | {"fingerprint": "b", "training": {"epochs": 4}}
+    assert staleness.reason(changed, row) == f"{staleness.SETTINGS} (training)"
+
+
+@pytest.fixture
+def pipeline(small_repository, tmp_path, monkeypatch, capsys):
+    """The command in a copy of the small repository: gives what it complains of and what it prints."""
+    folder = small.duplicate(small_repository, tmp_path / "regbench")
+
+    def run():
+        monkeypatch.chdir(folder)
+        for name, value in small.environment(folder).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["review", "HEAD"])
+        try:
+            command.main()
+        except UserError as error:
+            return str(error), capsys.readouterr().out
+        return None, capsys.readouterr().out
+
+    return folder, run
+
+
+def test_the_command_prints_markdown_and_nothing_else(pipeline):
+    folder, _ = pipeline
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "stages.commands.cli", "review", "HEAD"],
+        cwd=folder,
+        env=small.environment(folder) | {"LC_ALL": "C"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("## Results compared with HEAD (at ")
+    assert done.stdout.endswith("**No result changed.** 3 rows unchanged.\n")
+
+
+def test_stale_results_do_not_pass(pipeline):
+    """As they came: a coefficient and the epochs changed, nothing trained, and numbers typed where they are read."""
+    folder, run = pipeline
+    lock = (folder / "dvc.lock").read_bytes()
+    small.edit(folder / small.STUDY, r"kernel.l2=0.001", "kernel.l2=0.002")
+    small.edit(folder / small.STUDY, r"epochs: 20", "epochs: 21")
+    small.edit(folder / "results/answers.md", r"0\.\d", "0.9")
+    table = folder / f"results/tables/{small.NAME}.md"
+    table.write_text(table.read_text(encoding="utf-8") + "typed\n", encoding="utf-8")
+    refused, text = run()
+    plain = text.replace("\\", "")
+    assert refused == "the results are not up to date, see above"
+    assert text.index("Not up to date") < text.index("No result changed")
+    assert "- results/tables/digits_comparison.md, results/answers.md: edited by hand" in plain
+    assert (
+        "2 rows (digits_comparison/none, digits_comparison/kernel_l1_1e-3): the configuration has changed (training)"
+        in plain
+    )
+    assert "1 row (digits_comparison/kernel_l2_1e-3): the configuration has changed (regularizers, training)" in plain
+    assert (folder / "dvc.lock").read_bytes() == lock
+
+
+def test_a_number_that_dvc_was_made_to_accept_does_not_pass(pipeline):
+    folder, run = pipeline
+    typed = f"results/tables/{small.NAME}.csv"
+    small.edit(folder / typed, r"^(digits_comparison,none,.*?,)0\.\d", r"\g<1>0.1")
+    small.run(folder, "dvc", "commit", "--force", f"aggregate@{small.NAME}")
+    small.run(folder, "dvc", "repro")
+    refused, text = run()
+    assert refused
+    assert f"{typed}: line 2 is not what the records give" in text.replace("\\", "")
+
+
+# --- conclusions
+
+TABLE = "row,diagnosis,difference,p_holm\n"
+
+
+def turned(before, after, higher=True):
+    tables = [list(csv.DictReader((TABLE + text).splitlines())) for text in (before, after)]
+    return [(one.kind, one.about, one.before, one.after) for one in conclusions.of_tables("s", *tables, higher)]
+
+
+def test_diagnoses_and_what_beats_the_baseline():
+    assert turned("a,learning,,\n", "a,learning,,\nb,diverged,0.1,0.01\n") == []
+    assert turned("a,learning,,\n", "a,overfitting,,\n") == [("diagnosis", "a", "learning", "overfitting")]
+    kind = "beside its baseline"
+    before, after = "a,learning,-0.1,0.2\n", "a,learning,-0.1,0.04\n"
+    assert turned(before, after) == [(kind, "a", conclusions.NEITHER, conclusions.WORSE)]
+    assert turned(before, after, higher=False) == [(kind, "a", conclusions.NEITHER, conclusions.BETTER)]
+
+
+def test_every_claim_of_the_answers_is_known_with_its_verdict():
+    text = (ROOT / "results/answers.md").read_text(encoding="utf-8")
+    studies = [read_yaml(path) for path in (ROOT / "conf/study").glob("*.yaml")]
+    claims = sum(len((study.get("answer") or {}).get("claims", [])) for study in studies)
+    gone = conclusions.of_answers(text, "")
+    assert len(gone) == claims > 20
+    assert {turn.before.split(" with ")[0] for turn in gone} <= {"Holds", "Does not hold", "Cannot be told"}
+
+
+def test_a_verdict_that_changed_and_figures_that_did_not_matter():
+    before = "## T\n\n- It is 0.5 [0.1, 0.9]. **Holds.** Because 1.\n- Other. **Holds.** x\n"
+    after = (
+        "## T\n\n- It is 0.6 [0.2, 0.8]. **Does not hold.** Because 2.\n- Other. **Holds.** y\n- More. **Holds.** z\n"
+    )
+    assert [(turn.about, turn.before, turn.after) for turn in conclusions.of_answers(before, after)] == [
+        ("It is 0.6 [0.2, 0.8].", "Holds", "Does not hold"),
+        ("More.", conclusions.NEW, "Holds"),
+    ]
+    text = review_markdown.to_markdown(review.Review([], 3, 0, []), "main", turns=conclusions.of_answers(before, after))
+    assert text.index("Conclusions that changed: 2 verdicts") < text.index("No result changed")
+    assert "Holds → **Does not hold**" in text
+
+
+def test_more_seeds_of_a_study_are_one_line_and_a_table_behind_it(repository, reviewed):
+    rows = ["none", "linear", "kernel_l1_1e-3"]
+    repository.commit(*(with_seeds(load(f"{DIGITS}/{row}"), range(5)) for row in rows))
+    repository.write(*(load(f"{DIGITS}/{row}") for row in rows))
+    text = reviewed()
+    before = text.partition("<details>")[0].splitlines()
+    assert "- seeds: 0 to 4 → 0 to 9 (3 rows)" in before
+    assert "3 rows: 3 same figures." in before
+    assert not any(line.startswith("|") for line in before)
+    assert set(lines(text)) == {"none", "linear", "kernel\\_l1\\_1e-3"}

@@ -3,11 +3,27 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
     """Something the user can put right; its text is one line that says what is wrong and what to do."""
+
+
+def together(calls: Iterable[Callable[[], None]]) -> None:
+    """Make all calls, also after one that fails.
+
+    Raises:
+        UserError: some did; a line for each.
+    """
+    problems = []
+    for call in calls:
+        try:
+            call()
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\nregbench: ".join(problems))
 
 
 def run(main: Callable[[], None]) -> None:

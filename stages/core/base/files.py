@@ -3,11 +3,13 @@
 import glob
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from stages.core.base.errors import UserError
+from stages.core.base.errors import UserError, together
 
 POSIX = os.name == "posix"
 """Elsewhere nobody can rename or remove a file that is open, so files are closed first and no lock is needed."""
@@ -66,7 +68,12 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def check_text(path: Path, text: str, source: str, command: str) -> None:
+def check_texts(texts: Mapping[Path, str | bytes], source: str, command: str) -> None:
+    """Refuse files that are not what `texts` gives for them, all of them at once; see `check_text`."""
+    together(partial(check_text, path, text, source, command) for path, text in texts.items())
+
+
+def check_text(path: Path, text: str | bytes, source: str, command: str) -> None:
     """Refuse a file that is not `text`.
 
     Args:
@@ -78,7 +85,9 @@ def check_text(path: Path, text: str, source: str, command: str) -> None:
     """
     if not path.is_file():
         raise UserError(f"{path}: is missing; run `{command}`")
-    line = first_difference(path.read_text(encoding="utf-8"), text)
+    if isinstance(text, bytes):
+        text = text.decode()
+    line = first_difference(path.read_bytes().decode(errors="replace"), text)
     if line is not None:
         raise UserError(f"{path}: line {line} is not what {source} give; run `{command}`")
 

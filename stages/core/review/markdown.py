@@ -1,4 +1,5 @@
-"""The Markdown of a review: a headline, and of each study what its rows have in common and a table of the changes.
+"""The Markdown of a review: what is not up to date, the conclusions that changed, and the numbers: of each study what
+its rows have in common and a table of the changes.
 
 It is meant for a comment on GitHub, so it stays below LIMIT whatever changed: tables are cut, the most important rows
 come first, and what is left out is counted. Every text that comes from a record, a config or a file name is escaped.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from stages.core.results import tables
 from stages.core.review.compare import (
@@ -24,6 +26,8 @@ from stages.core.review.compare import (
     Review,
     StudyReview,
 )
+from stages.core.review.conclusions import Turn
+from stages.core.review.staleness import Outdated
 
 LIMIT = 60_000
 """Bytes of UTF-8. GitHub refuses a comment above 65,536 characters."""
@@ -34,13 +38,23 @@ TABLE_ROWS = (None, 200, 100, 50, 20, 10, 5, 2, 1, 0)
 MAX_LINES = 10
 """Of problems, of circumstances and of settings that all rows share."""
 
+MAX_NAMES = 5
+"""Of rows or files for which one reason holds."""
+
+MANY = 3
+"""From so many rows on that a study's own seeds or settings changed alike, their table is folded."""
+
 MAX_SETTINGS, MAX_TEXT = 6, 80
 """Settings named for one row, and characters of a text that comes from a file."""
+
+PLURALS = {"verdict": "verdicts", "diagnosis": "diagnoses", "beside its baseline": "beside their baseline"}
 
 COLUMNS = ("row", "before", "now", "difference [95 % interval]", "p (Holm)", "what it is")
 
 HOW_TO_READ = (  # a comment on GitHub breaks a line where the text does
     "<details><summary>How to read this</summary>\n\n"
+    "- *Up to date*: DVC finds every result made from the code and the configuration beside it, and every "
+    "table, figure and answer is what the records give when it is made anew.\n"
     "- Figures are mean ± standard deviation (seeds) of the study's metric. The difference is now − before, of an "
     "added row the row − its study's baseline, with the 95 % interval of that row alone.\n"
     f"- **{BETTER}**, **{WORSE}**: more than noise, which is a Holm-adjusted p below 0.05 over the study's rows that "
@@ -54,31 +68,81 @@ HOW_TO_READ = (  # a comment on GitHub breaks a line where the text does
 )
 
 
-def to_markdown(review: Review, base: str) -> str:
+def to_markdown(
+    review: Review, base: str, outdated: Sequence[Outdated] = (), turns: Sequence[Turn] = (), figures: int = 0
+) -> str:
     """The review as Markdown of less than LIMIT bytes.
 
     Args:
         review: what changed.
         base: what it is compared with, in a few words.
+        outdated: what is not up to date.
+        turns: conclusions that changed.
+        figures: how many figures changed.
     """
-    texts = (_text(review, base, rows) for rows in TABLE_ROWS)
-    return next((text for text in texts if len(text.encode()) < LIMIT), _shortest(review, base))
+    first = [f"## Results compared with {_escape(base)}", *_outdated(outdated), *_turns(turns, review)]
+    texts = (_text(review, first, figures, rows) for rows in TABLE_ROWS)
+    return next((text for text in texts if len(text.encode()) < LIMIT), _shortest(review, first))
 
 
-def _text(review: Review, base: str, rows: int | None) -> str:
-    parts = [_headline(review, base), *_problems(review.problems)]
+def _text(review: Review, first: list[str], figures: int, rows: int | None) -> str:
+    parts = [*first, _headline(review, figures), *_problems(review.problems)]
     parts += [part for study in review.studies for part in _study(study, rows)]
     return "\n\n".join([*parts, *([HOW_TO_READ] if review.studies else [])]) + "\n"
 
 
-def _shortest(review: Review, base: str) -> str:
-    return f"{_headline(review, base)}\n\n{len(review.studies)} studies changed, too many to list.\n"
+def _shortest(review: Review, first: list[str]) -> str:
+    return "\n\n".join([*first, _headline(review), f"{len(review.studies)} studies changed, too many to list."]) + "\n"
+
+
+# --- what is not up to date, and what is said otherwise now
+
+
+def _outdated(outdated: Sequence[Outdated]) -> list[str]:
+    """A headline, and a line for each reason with the rows or files for which it holds."""
+    if not outdated:
+        return []
+    rows = sum(item.is_row for item in outdated)
+    counts = [_rows(rows)] if rows else []
+    if others := len(outdated) - rows:
+        counts.append(f"{others} other result{'' if others == 1 else 's'}")
+    by_reason: dict[tuple[str, bool], list[str]] = {}
+    for item in outdated:
+        by_reason.setdefault((item.why, item.is_row), []).append(item.name)
+    lines = [f"- {_named(names, is_row)}: {_escape(why, 3 * MAX_TEXT)}" for (why, is_row), names in by_reason.items()]
+    return [
+        f"**Not up to date: {' and '.join(counts)}.** What is said below rests on results that do not belong to this "
+        "code and configuration. Run make repro, look at what changes, and commit conf/, dvc.lock and results/ "
+        "together.",
+        "\n".join(_cut(lines)),
+    ]
+
+
+def _named(names: list[str], is_row: bool) -> str:
+    listed = ", ".join(_escape(name) for name in names[:MAX_NAMES])
+    listed += f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{_rows(len(names))} ({listed})" if is_row else listed
+
+
+def _turns(turns: Sequence[Turn], review: Review) -> list[str]:
+    """Verdicts first, then diagnoses and what beats its baseline, a line each."""
+    if not turns:
+        return ["**No conclusion changed.**"] if review.studies else []
+    order = sorted(turns, key=lambda turn: turn.kind != "verdict")
+    lines = [
+        f"- {_escape(turn.study)}, {_escape(turn.about, 2 * MAX_TEXT)}: {turn.kind} {_escape(turn.before)} → "
+        f"**{_escape(turn.after)}**"
+        for turn in order
+    ]
+    counts = Counter(turn.kind for turn in order)
+    said = ", ".join(f"{n} {PLURALS[kind] if n > 1 else kind}" for kind, n in counts.items())
+    return [f"**Conclusions that changed: {said}.**", "\n".join(_cut(lines, 2 * MAX_LINES))]
 
 
 # --- the headline
 
 
-def _headline(review: Review, base: str) -> str:
+def _headline(review: Review, figures: int = 0) -> str:
     changes = [change for study in review.studies for change in study.changes]
     kinds = Counter(change.kind for change in changes)
     compared = [change for change in changes if change.kind in {"changed", "renamed"}]
@@ -93,9 +157,9 @@ def _headline(review: Review, base: str) -> str:
     rest = [f"{_rows(review.unchanged)} unchanged"]
     if review.repeated:
         rest.append(f"{_rows(review.repeated)} trained again with the same figures")
-    return (
-        f"## Results compared with {_escape(base)}\n\n**{'; '.join(parts) or 'No result changed'}.** {'; '.join(rest)}."
-    )
+    if figures:
+        rest.append(f"{figures} figure{'' if figures == 1 else 's'} changed")
+    return f"**{'; '.join(parts) or 'No result changed'}.** {'; '.join(rest)}."
 
 
 def _problems(problems: list[str]) -> list[str]:
@@ -115,12 +179,37 @@ def _study(review: StudyReview, rows: int | None) -> list[str]:
     parts = [f"### {_escape(review.name)}: {_escape(split)} {_escape(metric)}, {better} is better", *_common(review)]
     if review.changes and rows != 0:
         lines = [COLUMNS, ("---", *["---:"] * 4, "---"), *(_cells(review, change) for change in review.changes[:rows])]
-        parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        parts += _folded(review, table) if _changed_alike(review) else [table]
     left = review.changes[rows:] if rows is not None else []
     if left:
         counts = Counter(_in_short(change) for change in left)
         parts.append(f"… and {_rows(len(left), 'more ')}: {', '.join(f'{n} {name}' for name, n in counts.items())}.")
     return parts
+
+
+def _changed_alike(review: StudyReview) -> bool:
+    """Whether many rows changed in what they share: their number of seeds, or the same settings."""
+    changed = [change for change in review.changes if change.kind == "changed"]
+    more_seeds = any(name == "seeds" for name, _, _ in review.circumstances)
+    return len(changed) >= MANY and (more_seeds or bool(review.shared_settings))
+
+
+def _folded(review: StudyReview, table: str) -> list[str]:
+    """One line with the range of the differences and what they are, and the table behind it."""
+    changed = [change for change in review.changes if change.kind == "changed"]
+    means = [change.difference.mean for change in changed if math.isfinite(change.difference.mean)]
+    halves = [(change.difference.high - change.difference.low) / 2 for change in changed]
+    half = max(filter(math.isfinite, halves), default=math.nan)
+    words = Counter(_in_short(change) for change in changed)
+    said = ", ".join(
+        f"**{n} {word}**" if word in {BETTER, WORSE, NEWLY_DIVERGED} else f"{n} {word}" for word, n in words.items()
+    )
+    span = f" differ from before by {_signed(min(means), half)} to {_signed(max(means), half)}" if any(means) else ""
+    return [
+        f"{_rows(len(changed))}{span}: {said}.",
+        f"<details><summary>All rows of the study that changed</summary>\n\n{table}\n\n</details>",
+    ]
 
 
 def _common(review: StudyReview) -> list[str]:
@@ -246,8 +335,8 @@ def _rows(n: int, more: str = "") -> str:
     return f"{n} {more}row{'' if n == 1 else 's'}"
 
 
-def _cut(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= MAX_LINES else [*lines[:MAX_LINES], f"- … and {len(lines) - MAX_LINES} more"]
+def _cut(lines: list[str], most: int = MAX_LINES) -> list[str]:
+    return lines if len(lines) <= most else [*lines[:most], f"- … and {len(lines) - most} more"]
 
 
 def _escape(text: str, longest: int = MAX_TEXT) -> str:

@@ -40,11 +40,35 @@ def stale_rows() -> dict[str, str]:
     """
     if repro("compose", "download"):
         raise UserError("`dvc repro compose download` failed, see above; nothing was trained")
-    command = [*DVC, "status", "--json"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    return rows_of(status())
+
+
+def status() -> dict[str, list]:
+    """What DVC says of every stage that is not up to date; empty if all are.
+
+    Raises:
+        UserError: DVC cannot tell.
+    """
+    done = subprocess.run([*DVC, "status", "--json"], env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"`dvc status` failed: {' '.join(done.stderr.split())}")
-    return rows_of(json.loads(done.stdout))
+    return json.loads(done.stdout)
+
+
+def quietly(module: str, *arguments: str) -> list[str]:
+    """Run a stage or a command of this project for what it complains of, a line each; none if it does not.
+
+    Raises:
+        UserError: it failed in another way than by complaining.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if not done.returncode:
+        return []
+    lines = [line.removeprefix("regbench: ") for line in done.stderr.splitlines() if line.startswith("regbench: ")]
+    if not lines:
+        raise UserError(f"`python -m {module}` failed: {last_lines(done.stderr)}")
+    return lines
 
 
 def rows_of(status: Iterable[str]) -> dict[str, str]:
