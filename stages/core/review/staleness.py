@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-EDITED, MISSING, UNTRAINED, LEFT_OVER = "edited by hand", "missing", "never trained", "belongs to no row"
+EDITED, MISSING = "edited by hand, or not written by dvc repro", "missing"
+UNTRAINED, LEFT_OVER = "never trained", "belongs to no row"
 CODE, SETTINGS = "the code or the packages that train have changed", "the configuration has changed"
 
 MADE = {  # by stage: what it makes, in words, and where
