@@ -16,7 +16,8 @@ from stages.core.base.files import check_text, write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, tables
 
-STUDIES, TABLES, ANSWERS = Path("build/studies"), Path("results/tables"), Path("results/answers.md")
+STUDIES, ANSWERED = Path("build/studies"), Path("build/answers")
+TABLES, ANSWERS = Path("results/tables"), Path("results/answers.md")
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
 def _read(name: str) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     """A study with its table and its curves."""
     path, table_path, curves_path = STUDIES / f"{name}.yaml", TABLES / f"{name}.csv", TABLES / f"{name}_curves.csv"
-    study = read_yaml(_present(path, "compose"))
+    study = read_yaml(_present(path, "compose")) | read_yaml(_present(ANSWERED / path.name, "compose"))
     table = tables.read_table(_text(table_path, name), str(table_path))
     curves = tables.read_curves(_text(curves_path, name), str(curves_path))
     for frame, file in ((table, table_path), (curves, curves_path)):

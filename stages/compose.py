@@ -1,64 +1,65 @@
 """Stage compose: conf/ + params.yaml -> build/rows/<study>/<row>.yaml, build/studies/<study>.yaml.
 
-Every study is composed and checked before anything is written, so a mistake stops the run in a second.
+A row's file holds all that can change its numbers: its configuration, the digest of its data, and the fingerprint of
+the code that trains it. Every study is composed and checked before anything is written, so a mistake stops the run in a
+second.
 """
 
 import hashlib
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import run
+from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
 from stages.core.base.locks import in_turn
-from stages.core.config import composition, fingerprint
+from stages.core.config import code, composition
+from stages.core.config.dataset import Sheet
 from stages.core.config.row import Regularizers, Row
 from stages.core.config.study import Study
+from stages.core.config.validation import validate
+from stages.core.records.records import load_json
 
-CONF, BUILD, CORE = Path("conf"), Path("build"), Path("stages/core")
-
-TRAINING_CODE = [
-    *(f"training/{name}.py" for name in ("engine", "models", "optimizers", "penalties", "runtime")),
-    "data/splits.py",
-]
-TRAINING_PACKAGES = ["tensorflow", "keras", "numpy"]
+CONF, BUILD = Path("conf"), Path("build")
+TOLD = ("answer", "verdict")  # what is said of a study's tables: neither they nor figures depend on it
 
 
 def main() -> None:
     params = composition.load_params(Path("params.yaml"))
     composition.check_files(CONF)
     composition.check_pipeline(Path("dvc.yaml"), params["studies"])
-    fingerprints = {augmented: training_fingerprint(augmented) for augmented in (False, True)}
+    digests = code.digests(*code.read(), code.TRAIN)
     texts: dict[Path, str] = {}
     n_rows = 0
     for study, selection in params["studies"].items():
         declared, rows = composition.compose(
-            CONF, study, params, lambda row: fingerprints[bool(row.get("augmentation"))]
+            CONF, study, params, read_sheet, lambda row: code.fingerprint(row, digests)
         )
         resolved = {name: composition.to_yaml(row.model_dump()) for name, row in rows.items()}
         title = composition.dataset_title(CONF, selection["dataset"])
         shown = presentation(study, declared, rows, resolved, selection["dataset"], title)
         texts |= {BUILD / "rows" / study / f"{name}.yaml": text for name, text in resolved.items()}
         texts[BUILD / "studies" / f"{study}.yaml"] = composition.to_yaml(shown)
+        texts[BUILD / "answers" / f"{study}.yaml"] = composition.to_yaml(declared.model_dump(include=set(TOLD)))
         n_rows += len(rows)
-    for folder in ("rows", "studies"):
+    for folder in ("rows", "studies", "answers"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
     for path, text in texts.items():
         write_atomically(path, text)
     print(f"{n_rows} rows of {len(params['studies'])} studies")
 
 
-def training_fingerprint(augmented: bool) -> str:
-    """Digest of the code and the packages that train a row, with or without augmentation."""
-    files = [*TRAINING_CODE, "training/augmentation.py"] if augmented else TRAINING_CODE
-    sources = [(CORE / name).read_text(encoding="utf-8") for name in files]
-    return fingerprint.fingerprint(sources, {name: version(name) for name in TRAINING_PACKAGES})
+def read_sheet(dataset: str) -> Sheet:
+    """What stage download found of a data set."""
+    path = Path("results/datasets") / f"{dataset}.json"
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; `dvc repro download` reads the data set and writes it")
+    return validate(Sheet, load_json(path.read_bytes(), str(path)), str(path))
 
 
 def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[str, str], dataset: str, title: str):
     """What aggregate, plot and report need to know of a study, as plain data."""
-    shown = declared.model_dump(exclude={"rows"})
+    shown = declared.model_dump(exclude={"rows", *TOLD})
     compared = len({dropout(row) for row in rows.values()}) > 1
     return {
         "name": study,

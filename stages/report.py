@@ -33,7 +33,7 @@ def read(name: str) -> report.Results:
     path = STUDIES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
-    study = read_yaml(path)
+    study = read_yaml(path) | read_yaml(Path("build/answers") / path.name)
     table_path, curves_path = (RESULTS / "tables" / f"{name}{ending}.csv" for ending in ("", "_curves"))
     has_tables = table_path.is_file() and curves_path.is_file()
     results = report.Results(

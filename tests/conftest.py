@@ -40,7 +40,7 @@ def make_row():
             "row": "test",
             "seeds": 2,
             "device": "cpu",
-            "dataset": {"name": "t", "format": "table", "shape": [6], "classes": 4, "scale": None, "files": []},
+            "dataset": {"name": "t", "shape": [6], "classes": 4, "scale": None},
             "split": {"validation": "none", "size": None, "random_state": None, "monitor": "test"},
             "augmentation": None,
             "layers": MLP,

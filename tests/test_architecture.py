@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.core.config import composition
+from stages.core.config.dataset import Sheet
 from stages.core.config.yaml import read_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -175,9 +176,9 @@ def test_no_name_from_a_config_is_part_of_a_command():
 def test_results_outlive_the_failure_of_their_stage():
     """Without `persist` DVC removes them first; `train` puts its record back itself, for the sake of the run-cache.
 
-    What `compose` and `keep` write is no result: it lies in build/.
+    What `code`, `compose` and `keep` write is no result: it lies in build/.
     """
-    for name in set(PIPELINE["stages"]) - {"train", "compose", "keep"}:
+    for name in set(PIPELINE["stages"]) - {"code", "train", "compose", "keep"}:
         entry = PIPELINE["stages"][name].get("do", PIPELINE["stages"][name])
         for kind in ("outs", "metrics", "plots"):
             assert all(options["persist"] for out in entry.get(kind, []) for options in out.values()), name
@@ -209,5 +210,6 @@ def test_parameter_counts_are_those_of_the_document(tensorflow, study, parameter
     from stages.core.training import models
 
     params = {"device": "cpu", "studies": {study: {"dataset": "cifar10_jpeg", "seeds": 1}}}
-    _, rows = composition.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
+    sheet = Sheet.model_validate_json((ROOT / "results/datasets/cifar10_jpeg.json").read_text())
+    _, rows = composition.compose(ROOT / "conf", study, params, lambda _: sheet, lambda row: "0" * 64)
     assert models.build(rows["none"], seed=0).count_params() == parameters

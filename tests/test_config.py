@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 from stages import compose
 from stages.core.base.errors import UserError
-from stages.core.config import composition
+from stages.core.config import code, composition
+from stages.core.config.dataset import Sheet
 from stages.core.config.row import Row, load_row
 from stages.core.config.yaml import read_yaml
 
 ROOT = Path(__file__).parent.parent
+SHEET = Sheet(digest="0" * 64, arrays={"train_x": {"shape": [1437, 8, 8]}, "test_x": {"shape": [360, 8, 8]}})
 STUDIES = sorted(path.stem for path in (ROOT / "conf/study").glob("*.yaml"))
 FUZZ_EXAMPLES = int(os.environ.get("REGBENCH_FUZZ", "150"))
 
@@ -89,7 +91,7 @@ def workspace(tmp_path, monkeypatch):
     """A folder with some of this repository's groups and one study of two rows, as compose's working directory."""
     write_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compose, "training_fingerprint", lambda augmented: "0" * 64)
+    monkeypatch.setattr(code, "fingerprint", lambda *_: "0" * 64)
     return tmp_path
 
 
@@ -99,6 +101,9 @@ def write_workspace(folder):
         for name in names:
             shutil.copy(ROOT / "conf" / group / f"{name}.yaml", folder / "conf" / group)
     (folder / "conf/study").mkdir()
+    (folder / "results/datasets").mkdir(parents=True)
+    for name in GROUPS["dataset"]:
+        shutil.copy(ROOT / "results/datasets" / f"{name}.json", folder / "results/datasets")
     for name, text in {"params.yaml": PARAMS, "dvc.yaml": PIPELINE, DEMO: STUDY}.items():
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -120,6 +125,10 @@ def refused(*words):
     assert not Path("build").exists()
 
 
+def sheet(dataset):
+    return Sheet.model_validate_json((ROOT / "results/datasets" / f"{dataset}.json").read_text())
+
+
 def with_overrides(workspace, *overrides):
     edit(workspace / DEMO, '["regularizer@kernel=l2", "kernel.l2=0.001"]', str(list(overrides)))
 
@@ -131,7 +140,7 @@ def with_overrides(workspace, *overrides):
 def test_every_row_composes(study):
     params = composition.load_params(ROOT / "params.yaml")
     params["studies"].setdefault(study, {"dataset": "cifar10_jpeg", "seeds": 3})  # one that is not selected
-    declared, rows = composition.compose(ROOT / "conf", study, params, lambda row: "0" * 64)
+    declared, rows = composition.compose(ROOT / "conf", study, params, sheet, lambda row: "0" * 64)
     written = read_yaml(ROOT / "conf/study" / f"{study}.yaml")["rows"]
     assert [f"{study}/{name}" for name in rows] == list(written)
     assert all(row.seeds == params["studies"][study]["seeds"] for row in rows.values())
@@ -147,7 +156,11 @@ def test_files_of_this_repository_are_data_and_the_pipeline_knows_every_selected
 def test_a_resolved_row_reads_back_equal(workspace):
     compose.main()
     _, rows = composition.compose(
-        Path("conf"), "demo", composition.load_params(Path("params.yaml")), lambda row: "0" * 64
+        Path("conf"),
+        "demo",
+        composition.load_params(Path("params.yaml")),
+        compose.read_sheet,
+        lambda row: "0" * 64,
     )
     row = load_row(Path("build/rows/demo/l2.yaml"))
     assert row == rows["l2"]
@@ -277,7 +290,7 @@ MISTAKES = {
     "beta of 1": (ADAM, "beta_1: 0.9", "beta_1: 1.0", ["optimizer", "beta_1"]),
     "optimizer that is no YAML": (ADAM, "name: adam", "name: {adam", [ADAM]),
     "dataset under another name": (DIGITS, "name: digits", "name: mnist", ["dataset.name", "digits"]),
-    "dataset without title": (DIGITS, "title: ", "titel: ", ["titel"]),
+    "dataset without title": (DIGITS, "title: ", "titel: ", ["dataset.title"]),
     "dataset with a key too many": (DIGITS, "scale: 16", "scale: 16\nmean: 3", ["dataset.mean"]),
     "division by 0": (DIGITS, "scale: 16", "scale: 0", ["dataset.scale"]),
     "files that are none": (DIGITS, "files: []", "files: none", ["dataset.files"]),
@@ -557,7 +570,9 @@ def test_any_study_is_valid_or_refused_in_one_line(fuzzed, study):
     params = {"device": "cpu", "studies": {"demo": {"dataset": "digits", "seeds": 2}}}
     try:
         composition.check_files(folder / "conf")
-        _, rows = composition.compose(folder / "conf", "demo", copy.deepcopy(params), lambda row: "0" * 64)
+        _, rows = composition.compose(
+            folder / "conf", "demo", copy.deepcopy(params), lambda _: SHEET, lambda row: "0" * 64
+        )
     except UserError as error:
         message = str(error)
         assert "\n" not in message

@@ -16,15 +16,16 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from stages.core.base.errors import UserError
-from stages.core.config.row import Dataset, Split
+from stages.core.config.dataset import PublishedDataset
+from stages.core.config.row import Split
 from stages.core.data.formats import Arrays, describe, digest, from_bytes, read, to_bytes
 from stages.core.data.splits import split
 
 RNG = np.random.default_rng(0)
 
 
-def dataset(**values) -> Dataset:
-    return Dataset(**{"name": "tiny", "classes": 10, "scale": 255, "files": [], **values})
+def dataset(**values) -> PublishedDataset:
+    return PublishedDataset(**{"name": "tiny", "title": "Tiny", "classes": 10, "scale": 255, "files": [], **values})
 
 
 def same(a: Arrays, b: Arrays) -> bool:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from stages import download as stage
 from stages.core.base.errors import UserError
+from stages.core.config import code
 from stages.core.data import store
 from stages.core.data.fetch import fetch, held
 from stages.core.data.formats import digest
@@ -273,18 +275,19 @@ def project(tmp_path, monkeypatch):
     for path, content in {"conf/dataset/lines.yaml": CONFIGURATION.encode(), "mirror/lines/lines.txt": TABLE}.items():
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_bytes(content)
+    (tmp_path / "params.yaml").write_text("device: cpu\nstudies: {s: {dataset: lines, seeds: 1}}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REGBENCH_MIRROR", "mirror")
     return tmp_path
 
 
-def run_stage(monkeypatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["download", *arguments])
+def run_stage(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["download"])
     stage.main()
 
 
 def test_the_stage_writes_the_data_sheet(project, monkeypatch, capsys):
-    run_stage(monkeypatch, "lines")
+    run_stage(monkeypatch)
     text = (project / "results/datasets/lines.json").read_text()
     sheet = json.loads(text)
     assert sheet["files"] == [{"name": "lines.txt", "bytes": len(TABLE), "sha256": hashlib.sha256(TABLE).hexdigest()}]
@@ -292,13 +295,37 @@ def test_the_stage_writes_the_data_sheet(project, monkeypatch, capsys):
     assert sheet["digest"] == digest(store.load(store.published("lines")))
     assert str(project) not in text and "mirror" not in text
     assert capsys.readouterr().out.count("\n") == 1
-    run_stage(monkeypatch, "lines")
-    assert (project / "results/datasets/lines.json").read_text() == text
+
+
+def test_a_data_set_is_fetched_again_only_if_its_description_or_its_reader_changes(project, monkeypatch):
+    sheet, path = project / "results/datasets/lines.json", project / "conf/dataset/lines.yaml"
+    run_stage(monkeypatch)
+    text = sheet.read_text()
+    shutil.rmtree(project / "data")
+    path.write_text(CONFIGURATION.replace("urls: []", "urls: ['https://example.org/lines.txt']") + "# a comment\n")
+    run_stage(monkeypatch)
+    assert sheet.read_text() == text and not (project / "data").exists()
+    monkeypatch.setattr(code, "reader", lambda: "another")
+    run_stage(monkeypatch)
+    assert (project / "data").exists()
+    assert json.loads(sheet.read_text())["digest"] == json.loads(text)["digest"]
+
+
+def test_a_sheet_whose_digest_was_edited_is_made_again_and_one_that_no_study_uses_goes(project, monkeypatch):
+    sheet = project / "results/datasets/lines.json"
+    run_stage(monkeypatch)
+    text = sheet.read_text()
+    sheet.write_text(text.replace(json.loads(text)["digest"], "0" * 64))
+    (sheet.parent / "other.json").write_text("{}")
+    run_stage(monkeypatch)
+    assert sheet.read_text() == text
+    assert [path.name for path in sheet.parent.iterdir()] == ["lines.json"]
 
 
 def test_an_unknown_data_set_lists_the_known_ones(project, monkeypatch):
+    (project / "params.yaml").write_text("device: cpu\nstudies: {s: {dataset: nope, seeds: 1}}\n")
     with pytest.raises(UserError, match=r"no data set is called nope; known: lines"):
-        run_stage(monkeypatch, "nope")
+        run_stage(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +340,7 @@ def test_a_wrong_configuration_is_one_line(project, monkeypatch, old, new, named
     path = project / "conf/dataset/lines.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UserError, match=rf"conf/dataset/lines\.yaml: .*{named}"):
-        run_stage(monkeypatch, "lines")
+        run_stage(monkeypatch)
 
 
 def test_a_complete_folder_needs_neither_mirror_nor_lock_nor_configuration(project):
@@ -323,14 +350,6 @@ def test_a_complete_folder_needs_neither_mirror_nor_lock_nor_configuration(proje
     (project / "data/lines/.lock").unlink()
     assert digest(store.load(dataset)) == digest(first)
     assert not (project / "data/lines/.lock").exists()
-
-
-def test_a_row_that_is_older_than_the_configuration_is_told_apart(project):
-    path = project / "conf/dataset/lines.yaml"
-    row = store.published("lines")
-    path.write_text(CONFIGURATION.replace(hashlib.sha256(TABLE).hexdigest(), "a" * 64))
-    with pytest.raises(UserError, match="dvc repro compose"):
-        store.load(row, mirror=Path("mirror"))
 
 
 def test_processes_that_load_at_once_all_get_the_data(project):

@@ -18,13 +18,14 @@ import pytest
 import small
 from small import STUDY, edit, only_rows
 
+from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.config import composition
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.measure import growth
 from stages.core.records import records
-from stages.core.running import board, clusters, cores, dvc
+from stages.core.running import board, clusters, dvc
 from stages.core.running.board import State
 
 ROOT = Path(__file__).parent.parent

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import small
 
-from stages.core.base import errors
+from stages.core.base import cores, errors
 from stages.core.config.row import load_row
-from stages.core.running import cores
 from stages.core.training import programs, runtime
 
 ROOT = Path(__file__).parent.parent

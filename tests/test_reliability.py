@@ -520,7 +520,7 @@ layers = [
 no = {"l1": 0.0, "l2": 0.0}
 row = Row.model_validate({
     "study": "s", "row": "r", "seeds": 4, "device": "cpu", "layers": layers, "optimizer": ADAM, "fingerprint": "0" * 64,
-    "dataset": {"name": "d", "format": "cifar_binary", "shape": [12, 12, 3], "classes": 3, "scale": 255, "files": []},
+    "dataset": {"name": "d", "shape": [12, 12, 3], "classes": 3, "scale": 255},
     "split": {"validation": "none", "size": None, "random_state": None, "monitor": "test"}, "augmentation": None,
     "regularizers": {"kernel": {"l1": 0.0, "l2": 0.01}, "bias": no, "activity": no},
     "training": {"loss": "sparse_categorical_crossentropy", "batch_size": 8, "epochs": 5},

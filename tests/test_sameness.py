@@ -47,7 +47,7 @@ CONVOLUTIONS = [
     {"type": "batch_normalization"},
     {"type": "dense", "units": 4, "activation": "softmax"},
 ]
-IMAGES = {"name": "t", "format": "image_folder", "shape": [6, 6, 3], "classes": 4, "scale": 255.0, "files": []}
+IMAGES = {"name": "t", "shape": [6, 6, 3], "classes": 4, "scale": 255.0}
 
 
 def samples(row, n=N):
@@ -168,7 +168,7 @@ def test_batch_norm_and_convolutions(tensorflow, make_row, optimizer):
 
 
 def test_regression_and_mse_on_one_hot(tensorflow, make_row):
-    table = {"name": "t", "format": "table", "shape": [6], "classes": None, "scale": None, "files": []}
+    table = {"name": "t", "shape": [6], "classes": None, "scale": None}
     layers = [
         {"type": "dense", "units": 5, "activation": "tanh"},
         {"type": "dense", "units": 1, "activation": "linear"},
@@ -261,7 +261,7 @@ def test_dropout_by_its_rate_scaling_and_independence(tensorflow, make_row):
         {"type": "dropout", "rate": rate},
         {"type": "dense", "units": 4, "activation": "softmax"},
     ]
-    dataset = {"name": "t", "format": "table", "shape": [units], "classes": 4, "scale": None, "files": []}
+    dataset = {"name": "t", "shape": [units], "classes": 4, "scale": None}
     row = make_row(layers=layers, dataset=dataset)
     masks = []
     for seed in (0, 1):

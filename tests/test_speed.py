@@ -25,8 +25,8 @@ LAYERS = [
     {"type": "dense", "units": 4, "activation": "softmax"},
 ]
 PENALTIES = {place: {"l1": 0.003, "l2": 0.02} for place in ("kernel", "bias", "activity")}
-DIGITS = {"name": "digits", "format": "digits", "shape": [8, 8], "classes": 10, "scale": 16.0, "files": []}
-IMAGES = {"name": "t", "format": "image_folder", "shape": [6, 6, 3], "classes": 4, "scale": 255.0, "files": []}
+DIGITS = {"name": "digits", "shape": [8, 8], "classes": 10, "scale": 16.0}
+IMAGES = {"name": "t", "shape": [6, 6, 3], "classes": 4, "scale": 255.0}
 
 
 def samples(row):
@@ -349,7 +349,7 @@ if find_spec("jax"):  # an extra of its own, for this comparison alone
         np.testing.assert_allclose(jax_losses(row, 2), engine_losses(row, 2), rtol=1e-3)
 
     def test_jax_regression(tensorflow, make_row):
-        table = {"name": "t", "format": "table", "shape": [6], "classes": None, "scale": None, "files": []}
+        table = {"name": "t", "shape": [6], "classes": None, "scale": None}
         layers = [*LAYERS[:2], {"type": "dense", "units": 1, "activation": "linear"}]
         training = {"loss": "mean_squared_error", "batch_size": 8, "epochs": 3}
         row = make_row(dataset=table, layers=layers, training=training)

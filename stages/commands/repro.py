@@ -19,9 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
-from stages.core.running import cores, dvc
+from stages.core.running import dvc
 from stages.core.running.board import Board, State, shown
 
 TICK = 0.1  # seconds

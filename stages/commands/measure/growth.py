@@ -23,6 +23,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.config.yaml import read_resolved, read_yaml
@@ -30,7 +31,6 @@ from stages.core.figures.style import to_svg
 from stages.core.measure import growth
 from stages.core.measure.growth import MANY, ONE, Point
 from stages.core.records import records
-from stages.core.running import cores
 
 RESULTS, STUDY, SHEET = Path("results"), Path("conf/study/digits_comparison.yaml"), "results/datasets/digits.json"
 FANOUT = (10, 200, 2000)

@@ -333,7 +333,7 @@ def contestant(arguments: argparse.Namespace) -> dict[str, Any]:
     train = PROGRAMS[arguments.contestant](row)
     imported = time.perf_counter()
     mirror = os.environ.get("REGBENCH_MIRROR")
-    arrays = store.load(row.dataset, DATA, Path(mirror) if mirror else None, sys.stderr.isatty())
+    arrays = store.load(store.published(row.dataset.name), DATA, Path(mirror) if mirror else None, sys.stderr.isatty())
     samples = speed.part(splits.split(arrays, row.split), arguments.samples)
     loaded = time.perf_counter()
     parts = {"import_seconds": imported - begun, "data_seconds": loaded - imported}

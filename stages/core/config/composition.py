@@ -8,6 +8,7 @@ stays with the study, `Study`, so that a new title never trains anything.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError
 from stages.core.base.text import one_line
+from stages.core.config.dataset import PublishedDataset, Sheet
 from stages.core.config.row import Regularizers, Row
 from stages.core.config.study import Params, ReportedRow, Study
 from stages.core.config.validation import validate
@@ -58,7 +60,11 @@ def check_pipeline(path: Path, studies: Iterable[str]) -> None:
 
 
 def compose(
-    conf: Path, study: str, params: dict[str, Any], fingerprint: Callable[[dict[str, Any]], str]
+    conf: Path,
+    study: str,
+    params: dict[str, Any],
+    read_sheet: Callable[[str], Sheet],
+    fingerprint: Callable[[dict[str, Any]], str],
 ) -> tuple[Study, dict[str, Row]]:
     """Compose and check every row of a study.
 
@@ -66,6 +72,7 @@ def compose(
         conf: the folder with Hydra's groups, which `check_files` found to be data.
         study: name of a file in conf/study/.
         params: what `load_params` gave.
+        read_sheet: gives the sheet of a data set.
         fingerprint: function from the row's composed mapping to the digest of the code that trains it.
 
     Returns:
@@ -77,6 +84,7 @@ def compose(
     path = conf / "study" / f"{study}.yaml"
     _known("params.yaml: studies", study, conf / "study")
     _known(f"params.yaml: studies.{study}.dataset", params["studies"][study]["dataset"], conf / "dataset")
+    sheet = read_sheet(params["studies"][study]["dataset"])
     text = read_yaml(path)
     _refuse_unknown_keys(text, str(path), {"defaults"})
     text["rows"] = _row_names(path, study, text.get("rows"))
@@ -95,8 +103,8 @@ def compose(
         ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
         for name, row in declared.rows.items():
             where = f"{path}: row {name}"
-            rows[name] = _compose_row(where, study, name, row, params, fingerprint)
-            _check_splits(where, declared.metric, rows[name])
+            rows[name] = _compose_row(where, study, name, row, params, sheet, fingerprint)
+            _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
     return declared, rows
 
 
@@ -159,6 +167,7 @@ def _compose_row(
     name: str,
     row: ReportedRow,
     params: dict[str, Any],
+    sheet: Sheet,
     fingerprint: Callable[[dict[str, Any]], str],
 ) -> Row:
     entry = params["studies"][study]
@@ -179,7 +188,7 @@ def _compose_row(
         "row": name,
         "seeds": entry["seeds"],
         "device": params["device"],
-        "dataset": _training_part_of_dataset(dataset),
+        "dataset": _training_part_of_dataset(dataset, sheet, where),
         "layers": model.get("layers"),
         "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
         **parts,
@@ -197,16 +206,13 @@ def _hydra_compose(where: str, name: str, overrides: list[str]) -> tuple[dict[st
         raise UserError(f"{where}: {one_line(error)}") from None
 
 
-def _training_part_of_dataset(dataset: dict[str, Any]) -> dict[str, Any]:
-    """Without what does not change a number: titles, addresses, sizes (the digest decides)."""
-    kept = {key: value for key, value in dataset.items() if key != "title"}
-    if isinstance(dataset.get("files"), list):
-        kept["files"] = [_without(file, {"bytes", "urls"}) for file in dataset["files"]]
-    return kept
-
-
-def _without(value: Any, keys: set[str]) -> Any:
-    return {key: child for key, child in value.items() if key not in keys} if isinstance(value, dict) else value
+def _training_part_of_dataset(dataset: dict[str, Any], sheet: Sheet, where: str) -> dict[str, Any]:
+    """What can change a number: of files, addresses and titles nothing, for the digest of the arrays decides."""
+    described = validate(PublishedDataset, dataset, where, "dataset")
+    if math.prod(described.shape) != math.prod(sheet.sample_shape):
+        raise UserError(f"{where}: dataset.shape: {described.shape}, but a sample has the shape {sheet.sample_shape}")
+    kept = described.model_dump(include={"name", "shape", "classes", "scale"})
+    return {"name": kept.pop("name"), "digest": sheet.digest, **kept}
 
 
 def _mapping(value: Any, where: str, key: str) -> dict[str, Any]:
@@ -215,13 +221,13 @@ def _mapping(value: Any, where: str, key: str) -> dict[str, Any]:
     return value
 
 
-def _check_splits(where: str, metric: str, row: Row) -> None:
+def _check_splits(where: str, metric: str, row: Row, has_test: bool) -> None:
     """The study's metric and the monitored split must be among what training measures."""
     split, _, quantity = metric.partition(".")
     if quantity != row.metric:
         raise UserError(f"{where}: metric: {metric}, but {row.dataset.name} is measured by {row.metric}")
     missing = {"validation"} if row.split.validation == "none" else set()
-    missing |= {"test"} if row.dataset.format == "table" else set()
+    missing |= set() if has_test else {"test"}
     for key, name in (("metric", split), ("split.monitor", row.split.monitor)):
         if name in missing:
             raise UserError(f"{where}: {key}: there are no {name} samples")

@@ -13,23 +13,15 @@ from stages.core.config.yaml import read_yaml
 Activation = Literal["linear", "relu", "sigmoid", "softmax", "tanh"]
 
 
-class File(Schema):
-    """One downloaded file: its name below data/<dataset>/ and what it must be."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    sha256: Sha256
-
-
 class Dataset(Schema):
-    """A data set as the training sees it. `shape`: one sample; `classes`: None for regression; `scale`: the divisor."""
+    """The data that a row trains on. `digest`: of its arrays, as its sheet has it (None: no sheet describes them);
+    `shape`: one sample; `classes`: None for regression; `scale`: the inputs' divisor."""
 
     name: str
-    format: Literal["idx", "cifar_binary", "image_folder", "table", "digits"]
+    digest: Sha256 | None = None
     shape: Annotated[list[Count], Field(min_length=1)]
     classes: Annotated[int, Field(ge=2)] | None
     scale: Positive | None
-    files: list[File]
-    members: dict[str, str] | None = None
 
 
 class Split(Schema):

@@ -24,8 +24,8 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def validate(schema, data: dict[str, Any], where: str):
-    """`data` as `schema`, a pydantic model.
+def validate(schema, data: dict[str, Any], where: str, part: str = ""):
+    """`data`, all of what `where` names or a part of it, as `schema`, a pydantic model.
 
     Raises:
         UserError: the first mistake in one line: `where`, the key, what is expected and what is given.
@@ -34,7 +34,7 @@ def validate(schema, data: dict[str, Any], where: str):
         return schema.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join([part] * bool(part) + [str(place) for place in first["loc"]])
         message = first["msg"].removeprefix("Value error, ")
         given = "" if isinstance(first["input"], dict | list) else f" (given: {first['input']!r})"
         text = one_line(f"{key + ': ' if key else ''}{message}{given}")

@@ -9,13 +9,13 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from stages.core.base.errors import UserError
-from stages.core.config.row import Dataset
+from stages.core.config.dataset import PublishedDataset
 from stages.core.data.archives import members
 
 MAX_MEMBERS = 2_000_000
@@ -37,7 +37,7 @@ class Arrays:
     test_y: np.ndarray | None = None
 
 
-def read(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def read(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     """The arrays of a data set.
 
     Args:
@@ -62,9 +62,20 @@ def describe(arrays: Arrays) -> dict[str, dict]:
     }
 
 
+def reshaped(arrays: Arrays, shape: Sequence[int]) -> Arrays:
+    """The same with samples of another shape of as many numbers, say (28, 28, 1) for (28, 28)."""
+    inputs = {name: array.reshape(len(array), *shape) for name, array in _existing(arrays) if name.endswith("_x")}
+    return replace(arrays, **inputs)
+
+
 def digest(arrays: Arrays) -> str:
-    """SHA-256 (hex) over names, dtypes, shapes and bytes of all arrays: over the JSON text of `describe`."""
-    return hashlib.sha256(json.dumps(describe(arrays), sort_keys=True).encode()).hexdigest()
+    """SHA-256 (hex) over names, dtypes, shapes and bytes of all arrays."""
+    return digest_of(describe(arrays))
+
+
+def digest_of(described: Mapping[str, Mapping]) -> str:
+    """The digest of arrays by what `describe` gives of them: SHA-256 (hex) over its JSON text."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def to_bytes(arrays: Arrays) -> bytes:
@@ -111,13 +122,13 @@ def _same_length(x_name: str, x: np.ndarray, y_name: str, y: np.ndarray) -> None
         raise UserError(f"{x_name} has {len(x)} samples, {y_name} has {len(y)}")
 
 
-def _only(dataset: Dataset, contents: Mapping[str, bytes]) -> tuple[str, bytes]:
+def _only(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> tuple[str, bytes]:
     if len(contents) != 1:
         raise UserError(f"data set {dataset.name}: the format {dataset.format} wants one file, not {len(contents)}")
     return next(iter(contents.items()))
 
 
-def _idx(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def _idx(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     names = dataset.members or {}
     if set(names) not in ({"train_x", "train_y"}, {"train_x", "train_y", "test_x", "test_y"}):
         raise UserError(f"data set {dataset.name}: members must be train_x and train_y, or these and test_x and test_y")
@@ -157,7 +168,7 @@ def _idx_array(name: str, content: bytes, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def _cifar_binary(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def _cifar_binary(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     """CIFAR-10's binary version: data_batch_*.bin and test_batch.bin (www.cs.toronto.edu/~kriz/cifar.html)."""
     name, content = _only(dataset, contents)
     files = {path.rpartition("/")[2]: data for path, data in members(name, content, MAX_MEMBERS, MAX_BYTES)}
@@ -176,7 +187,7 @@ def _cifar_records(name: str, data: bytes, classes: int | None) -> tuple[np.ndar
     return np.ascontiguousarray(images), _targets(name, records[:, 0], classes)
 
 
-def _image_folder(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def _image_folder(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     """train|test/<class>/<file>.jpg or .png in one archive, as RGB, in the order of the paths; classes by sorted name.
 
     The archive's own order does not count, so packing the same folder again gives the same arrays.
@@ -226,7 +237,7 @@ def _pixels(name: str, path: str, data: bytes, shape: tuple) -> np.ndarray:
         raise UserError(f"{name}: {path} is not an undamaged JPEG or PNG image") from error
 
 
-def _table(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def _table(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     """Numbers separated by blanks, one sample a line, the target last."""
     name, content = _only(dataset, contents)
     try:
@@ -238,7 +249,7 @@ def _table(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
     return Arrays(np.ascontiguousarray(table[:, :-1]), _targets(name, table[:, -1], dataset.classes))
 
 
-def _digits(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
+def _digits(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     """scikit-learn's own digits, its last fifth as test split."""
     from sklearn.datasets import load_digits
 
@@ -248,7 +259,7 @@ def _digits(dataset: Dataset, contents: Mapping[str, bytes]) -> Arrays:
     return Arrays(x[:cut], y[:cut], x[cut:], y[cut:])
 
 
-READERS: dict[str, Callable[[Dataset, Mapping[str, bytes]], Arrays]] = {
+READERS: dict[str, Callable[[PublishedDataset, Mapping[str, bytes]], Arrays]] = {
     "idx": _idx,
     "cifar_binary": _cifar_binary,
     "image_folder": _image_folder,

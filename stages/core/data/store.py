@@ -3,35 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
-from stages.core.config.row import Dataset, File
-from stages.core.config.validation import Count, validate
+from stages.core.config import code
+from stages.core.config.dataset import PublishedDataset
+from stages.core.config.validation import validate
 from stages.core.config.yaml import read_yaml
 from stages.core.data.fetch import fetch, held
 from stages.core.data.formats import Arrays, from_bytes, read, to_bytes
 
 CONFIGURATIONS = Path("conf/dataset")
 DECODED_ONCE = ("image_folder", "cifar_binary")
-DECODER = 1  # raise it when a reader of these formats gives other arrays for the same archive
-
-
-class PublishedFile(File):
-    """A file and where it can be had: size in bytes and public addresses, tried in this order."""
-
-    bytes: Count
-    urls: list[Annotated[str, Field(pattern="^https?://")]]
-
-
-class PublishedDataset(Dataset):
-    """All of conf/dataset/<name>.yaml."""
-
-    title: str
-    files: list[PublishedFile]
 
 
 def published(name: str, configurations: Path = CONFIGURATIONS) -> PublishedDataset:
@@ -48,18 +31,16 @@ def published(name: str, configurations: Path = CONFIGURATIONS) -> PublishedData
 
 
 def load(
-    dataset: Dataset,
+    dataset: PublishedDataset,
     data_folder: Path = Path("data"),
     mirror: Path | None = None,
     progress: bool = False,
-    *,
-    configurations: Path = CONFIGURATIONS,
 ) -> Arrays:
     """The arrays of a data set.
 
     Files that are missing or damaged in `data_folder`/<name> are fetched first: from `mirror`/<name> if a mirror is
-    given, otherwise from the addresses in `configurations`/<name>.yaml, which is not read before. Several processes
-    may call this at once: one fetches, the others wait for it.
+    given, otherwise from their public addresses. Several processes may call this at once: one fetches, the others wait
+    for it.
 
     Raises:
         UserError: a file cannot be had, or is not what `dataset` says.
@@ -77,13 +58,13 @@ def load(
         if arrays is not None:
             return arrays
         source = Path(mirror) / dataset.name if mirror else None
-        arrays = read(dataset, fetch(_sources(dataset, configurations), folder, source, progress))
+        arrays = read(dataset, fetch([file.model_dump() for file in dataset.files], folder, source, progress))
         if dataset.format in DECODED_ONCE:
             write_atomically(_decoded_path(dataset, folder), to_bytes(arrays))
         return arrays
 
 
-def _ready(dataset: Dataset, folder: Path) -> Arrays | None:
+def _ready(dataset: PublishedDataset, folder: Path) -> Arrays | None:
     """The arrays if everything they need is on disk and undamaged, otherwise None."""
     if dataset.format in DECODED_ONCE:
         try:
@@ -94,15 +75,7 @@ def _ready(dataset: Dataset, folder: Path) -> Arrays | None:
     return None if None in contents.values() else read(dataset, contents)
 
 
-def _sources(dataset: Dataset, configurations: Path) -> list[dict]:
-    """Where the files of `dataset` can be had: a row says only what they are, so that a new address trains nothing."""
-    files = [file.model_dump() for file in published(dataset.name, configurations).files]
-    if [file["sha256"] for file in files] != [file.sha256 for file in dataset.files]:
-        raise UserError(f"{configurations}/{dataset.name}.yaml has other files than the row; run `dvc repro compose`")
-    return files
-
-
-def _decoded_path(dataset: Dataset, folder: Path) -> Path:
+def _decoded_path(dataset: PublishedDataset, folder: Path) -> Path:
     """Named after all that decides the arrays, so that a changed archive or reader never meets an old file."""
-    decides = [DECODER, dataset.format, dataset.shape, dataset.classes, [file.sha256 for file in dataset.files]]
+    decides = [code.reader(), dataset.format, dataset.shape, dataset.classes, [file.sha256 for file in dataset.files]]
     return folder / f"decoded-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}.npz"

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.core.base.errors import UserError
+from stages.core.config.dataset import Sheet
 from stages.core.config.validation import Count, Finite, validate
 
 SIGNIFICANT_DIGITS = 7
@@ -92,16 +93,6 @@ class Record(_Part):
             if set(seed.weight_norms) != set(self.seeds[0].weight_norms):
                 raise ValueError(f"seed {seed.seed}: weight_norms needs the same weight arrays as seed 0")
         return self
-
-
-class Sheet(_Part):
-    """As much of a data sheet as a record is held against; `arrays` gives each array's shape."""
-
-    class Array(_Part):
-        shape: Annotated[list[Count], Field(min_length=1)]
-
-    digest: str
-    arrays: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -203,7 +194,7 @@ def check(record: Record, config: Mapping[str, Any], sheet: Sheet, where: str) -
     Raises:
         UserError: it says what differs; the text begins with `where`.
     """
-    seeds, dataset = config["seeds"], config["dataset"]["name"]
+    seeds = config["seeds"]
     if (record.study, record.row) != (config["study"], config["row"]):
         wanted = f"{config['study']}/{config['row']}"
         raise UserError(f"{where}: is the record of {record.study}/{record.row}, not of {wanted}; {RETRAIN}")
@@ -213,6 +204,7 @@ def check(record: Record, config: Mapping[str, Any], sheet: Sheet, where: str) -
     numbers = [seed.seed for seed in record.seeds]
     if numbers != list(range(seeds)):
         raise UserError(f"{where}: has the seeds {numbers}, not 0 to {seeds - 1}, each once and in order; {RETRAIN}")
+    dataset = config["dataset"]["name"]
     if record.data.dataset != dataset or record.data.digest != sheet.digest:
         raise UserError(
             f"{where}: was trained on other data ({record.data.dataset}, digest {record.data.digest[:12]}) than "

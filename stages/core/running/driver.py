@@ -20,8 +20,8 @@ from typing import NamedTuple
 import cloudpickle
 from distributed import Client, Future, get_worker
 
+from stages.core.base import cores
 from stages.core.base.errors import UserError
-from stages.core.running import cores
 from stages.core.running import worker as stations
 from stages.core.running.board import Board, State
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from stages.core.running.cores import CORES, gpus
+from stages.core.base.cores import CORES, gpus
 
 ROW, GPU = "row", "GPU"  # Dask resources: a worker trains one row at a time; GPUs are those that it sees
 LOG_BYTES = 4000

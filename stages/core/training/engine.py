@@ -8,7 +8,7 @@ runs the same program in a thread of its own; on a GPU one program carries all s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -349,24 +349,24 @@ class Engine:
 
 def train(
     engine: Engine,
-    seeds: int,
+    seeds: Sequence[int],
     threads: int,
     resumed: dict[int, Progress] | None = None,
     after_chunk: Callable[[Progress], None] = lambda progress: None,
 ) -> Iterator[dict[str, Any]]:
-    """Train seeds 0..seeds-1 and give each one's part of the run record, in order.
+    """Train seeds and give each one's part of the run record, in order.
 
     Args:
         engine: the row's engine.
-        seeds: how many.
+        seeds: which.
         threads: programs that run at once.
         resumed: seeds that had been on their way, to go on from there.
         after_chunk: called after every chunk of epochs, from the seed's own thread.
     """
     resumed = resumed or {}
-    lanes = [range(i, min(i + engine.lanes, seeds)) for i in range(0, seeds, engine.lanes)]
+    lanes = [seeds[i : i + engine.lanes] for i in range(0, len(seeds), engine.lanes)]
 
-    def run(lane: range) -> list[dict[str, Any]]:
+    def run(lane: Sequence[int]) -> list[dict[str, Any]]:
         progress = [resumed.get(seed) or Progress(seed, engine.start(seed)) for seed in lane]
         while progress[0].epoch < engine.row.training.epochs:
             engine.advance(progress)
