@@ -44,8 +44,8 @@ def read(source: str) -> str:
 
 def committed() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Curves and tables of the committed rows, empty where there are none."""
-    curves = [pd.read_csv(path) for path in sorted(TABLES.glob("*_curves.csv"))]
-    tables = [pd.read_csv(path.with_name(path.name.replace("_curves", ""))) for path in sorted(TABLES.glob("*_curves.csv"))]
-    if not curves:
+    files = sorted(TABLES.glob("*_curves.csv"))
+    if not files:
         return pd.DataFrame(columns=["study", "row", "epoch", "quantity", "mean"]), pd.DataFrame(columns=NAMED)
-    return pd.concat(curves, ignore_index=True), pd.concat([table[NAMED] for table in tables], ignore_index=True)
+    tables = [pd.read_csv(file.with_name(file.name.replace("_curves", "")), usecols=NAMED) for file in files]
+    return pd.concat(map(pd.read_csv, files), ignore_index=True), pd.concat(tables, ignore_index=True)

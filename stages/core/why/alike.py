@@ -71,8 +71,8 @@ def _columns(log: TrainingLog) -> pd.DataFrame:
 
 
 def _guess(log: TrainingLog) -> float:
-    """The accuracy of guessing: a half where the loss starts below what it costs among three classes, or a tenth, as in the
-    committed studies."""
+    """The accuracy of guessing: a half where the loss starts below what it costs among three classes, or a tenth, as in
+    the committed studies."""
     losses = log.columns.get("loss", np.empty(0))
     losses = losses[np.isfinite(losses)]
     return 0.5 if losses.size and losses[0] < np.log(3) else 0.1

@@ -222,11 +222,12 @@ class _Scanner:
         self.dash = False
 
     def _on_list(self, match: re.Match[str]) -> None:
-        """What `evaluate` returned: the loss and the metrics, in the order of the epoch's own."""
+        """What `evaluate` returned: the loss, then the metrics in the order of the epoch's own."""
         self._end_line()
         self.open = False
         if self.epochs and self.epochs[-1].done:
             own = [name for name in self.epochs[-1].values if not name.startswith("val_")]
+            own.sort(key=lambda name: name != "loss")
             numbers = [float(value) for value in re.findall(NUMBER, match["list"], re.IGNORECASE)]
             if len(own) == len(numbers):
                 self.epochs[-1].evaluated.update(zip(own, numbers, strict=True))
@@ -293,7 +294,7 @@ _NAMED = re.compile(
     rf"""(?<![\w.])(?P<split>(?:valid(?:ation)?|val|test|train(?:ing)?)[_ ])?
     (?P<name>loss|acc(?:uracy)?|mae|mse|rmse|mean_(?:absolute|squared)_error|\w+_accuracy)\b
     \s*(?:[:=]|is|of)?\s*(?P<values>(?:{NUMBER}){_ARROW}(?:{NUMBER})(?:{_ARROW}(?:{NUMBER}))*|
-    (?:\d*\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+|-\d+\.\d+|[-+]?nan\b|[-+]?inf\b|\d+(?=\s*[,;|]|\s*$))%?)""",
+    (?:\d*\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+|-\d+\.\d+|[-+]?nan\b|[-+]?inf\b|\d+(?=\s*[,;|%]|\s*$))%?)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _PAIR = re.compile(

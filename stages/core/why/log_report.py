@@ -15,8 +15,8 @@ MOST = 12
 """Trainings that are told one by one; of more, the first."""
 
 LIMITS = (
-    "A log shows symptoms, not causes. What Keras prints as loss is the data's loss plus the penalties, and its training "
-    "figures are means over the epoch with dropout on."
+    "A log shows symptoms, not causes. What Keras prints as loss is the data's loss plus the penalties, and its "
+    "training figures are means over the epoch with dropout on."
 )
 
 

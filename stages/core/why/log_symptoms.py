@@ -1,8 +1,8 @@
 """What a training log shows, in words that say no more than it does.
 
-`symptoms` gives the words that hold for one log, the gravest first. A log shows symptoms, never a cause: where two causes
-print the same numbers the word names what is seen, and the symptom says what else it may be. The thresholds were chosen on
-logs of nets with known faults; how often the words are right on other nets is in results/log_accuracy.md.
+`symptoms` gives the words that hold for one log, the gravest first. A log shows symptoms, never a cause: where two
+causes print the same numbers the word names what is seen, and the symptom says what else it may be. The thresholds were
+chosen on logs of nets with known faults; how often the words are right on other nets is in results/log_accuracy.md.
 """
 
 import re
@@ -49,21 +49,22 @@ class Symptom:
 
 
 # Thresholds, in the order of the rules.
-EXPLODES = 10.0  # times its lowest value, when it ends above its first too
+EXPLODES = 10.0  # times its lowest value, when it ends far above its first too
+MEANINGLESS_LOSS = 30.0  # no crossentropy is larger
+MEANINGLESS_ACCURACY = 0.05
 CHANCE_LOSS = 0.97  # of ln K
 CHANCE_SHARE = 0.3  # how far an accuracy may be from 1/K, as a share of it
 CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
 STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
-MEANINGLESS_LOSS = 30.0  # no crossentropy is larger
-MEANINGLESS_ACCURACY = 0.05
-LOSS_PER_ERROR = 6.0  # crossentropy / share of wrong answers at the end
-FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
-EXCESS_RATIO = 6.0  # mean squared / squared mean absolute error
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
-RATE_UP, RATE_ROUGH, RATE_NET = 0.3, 0.05, 0.3  # share of epochs in which the loss rises; change of its logarithm
-LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3
-WORSE_LOSS, WORSE_ACCURACY = 1.1, 0.005
-OVERFIT_RISE, OVERFIT_EPOCHS = 1.05, 5
+RATE_UP, RATE_ROUGH, RATE_NET = 0.3, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
+RATE_START = 5.0  # first loss / later loss of a net that then stands still
+LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
+LOSS_PER_ERROR = 5.5  # crossentropy / share of wrong answers, at the end
+FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
+EXCESS, EXCESS_RATIO = 1.02, 2.4  # loss / the same without penalties; squared error / squared absolute error
+OVERFIT_RISE, OVERFIT_EPOCHS, OVERFIT_TAIL = 1.05, 5, 0.2
+WORSE_LOSS, WORSE_ACCURACY = 1.15, 0.005
 IMPROVING_SHORT, IMPROVING_LONG = 0.01, 0.02  # share of the loss that an epoch takes off
 
 
@@ -148,7 +149,7 @@ def _diverged(view: View) -> Symptom | None:
         DIVERGED,
         text,
         "A learning rate ten times smaller; inputs and targets scaled to about -1 to 1; `clipnorm=1` in the optimizer.",
-        "Whether the step is too large, the data too large, or a NaN in the data: `np.isfinite(x).all()` tells the last.",
+        "Whether steps are too large, the data are, or a NaN is in the data: `np.isfinite(x).all()` tells the last.",
     )
 
 
@@ -181,8 +182,8 @@ def _negative(view: View) -> Symptom | None:
     return Symptom(
         NEGATIVE,
         f"The loss falls to {_number(values.min())}. Crossentropies and errors are never below 0.",
-        "Look at the labels: binary crossentropy needs 0 and 1 (not -1 and 1, not 1 and 2), and a sigmoid before it.",
-        "Whether the loss is one of the few that may be negative: cosine similarity, a log-likelihood, one of your own.",
+        "Look at the labels: binary crossentropy needs 0 and 1 (not -1 and 1, not 1 and 2) and a sigmoid before it.",
+        "Whether the loss is one that may be negative: cosine similarity, a log-likelihood, one of your own.",
     )
 
 
@@ -193,8 +194,8 @@ def _zero(view: View) -> Symptom | None:
     beside = f" beside an accuracy of {_number(accuracy[-1])}" if len(accuracy) else ""
     return Symptom(
         ZERO,
-        f"The loss is exactly 0 in {int((loss == 0).sum())} of {len(loss)} epochs{beside}: nothing is left to learn from.",
-        "Look at the output: one unit with softmax is always 1. Two classes need one sigmoid unit, or two softmax units.",
+        f"The loss is exactly 0 in {(loss == 0).sum()} of {len(loss)} epochs{beside}: nothing is left to learn.",
+        "Look at the output: one unit with softmax is always 1. Two classes need one sigmoid unit or two softmax units.",
         "Whether the targets are all the same, or part of the inputs.",
     )
 
@@ -210,54 +211,71 @@ def _no_meaning(view: View) -> Symptom | None:
         return None
     return Symptom(
         NO_MEANING,
-        f"The accuracy is {_number(accuracy.max())} at most while the loss goes {_to(loss)}: for a regression, accuracy only "
-        "counts targets that are met to the last digit.",
+        f"The accuracy is {_number(accuracy.max())} at most while the loss goes {_to(loss)}: of a regression, accuracy "
+        "only counts the targets that are met to the last digit.",
         "Leave accuracy out and watch the mean absolute error, beside that of always answering the mean of the targets.",
         "Whether this is a regression. With classes, so low an accuracy means labels and outputs that do not fit.",
     )
 
 
 def _chance(view: View) -> Symptom | None:
-    """No better than guessing: a flat accuracy near 1/K beside a loss of ln K or more, or what a constant answer gives."""
-    accuracy, val_accuracy, loss = view.accuracy, view.val_accuracy, view.loss
-    if not len(accuracy) or not len(loss):
+    """No better than guessing: an accuracy that stays near 1/K beside a loss of ln K or more."""
+    if not len(view.accuracy) or not len(view.loss):
         return _chance_by_loss(view)
-    end = _end(val_accuracy) if len(val_accuracy) else _end(accuracy)
-    if end <= 0 or end > 0.6 or not _flat(accuracy, end) or not _flat(val_accuracy, end):
+    level, cost = _end(view.accuracy), _cost(view)
+    classes = _classes(level, cost)
+    sure = classes and abs(cost / np.log(classes) - 1) < 0.01
+    if not classes or not all(
+        _flat(accuracy, 0.35 if sure else 0.1) for accuracy in (view.accuracy, view.val_accuracy)
+    ):
         return None
-    classes = round(1 / end)
-    near = abs(end * classes - 1) <= (CHANCE_SHARE if classes > 2 else CHANCE_SHARE / 2)
-    near = near and abs(_end(accuracy) * classes - 1) <= CHANCE_SHARE
-    guess, squared = np.log(classes), (classes - 1) / classes**2
-    costs = min(_end(loss), _end(view.val_loss) if len(view.val_loss) else np.inf)
-    crossentropy = costs >= CHANCE_LOSS * guess
-    if len(accuracy) < 3:
-        crossentropy = crossentropy and costs <= 1.6 * guess and classes in {2, 9, 10, 11, 100, 1000}
-    if classes < 2 or not near or not (crossentropy or abs(costs / squared - 1) < 0.05):
+    if len(view.val_accuracy) and not 0.4 <= _end(view.val_accuracy) * classes <= 1.6:
         return None
-    exact = round(np.exp(costs)) if abs(costs / np.log(max(round(np.exp(costs)), 2)) - 1) < 0.002 else classes
-    classes = int(exact) if crossentropy and exact > 1 else classes
-    what = (
-        f"ln {classes} = {np.log(classes):.4f}"
-        if crossentropy
-        else f"{(classes - 1) / classes**2:.3f} as squared error"
-    )
+    if len(view.loss) < 3 and not (classes in ROUND and cost <= 1.6 * np.log(classes)):
+        return None  # one epoch of a net that learns many classes looks the same
+    beside = f" ({_number(view.val_accuracy[-1])} on validation samples)" if len(view.val_accuracy) else ""
+    if cost >= CHANCE_LOSS * np.log(classes):
+        guess = f"ln {classes} = {np.log(classes):.4f}"
+    else:
+        guess = f"{(classes - 1) / classes**2:.4f} as squared error"
     return Symptom(
         CHANCE,
-        f"Over {view.span} the accuracy is {_number(accuracy[-1])}"
-        + (f" ({_number(val_accuracy[-1])} on validation samples)" if len(val_accuracy) else "")
-        + f" and the loss {_number(costs)}; guessing among {classes} classes gives {_number(1 / classes)} and {what}.",
-        "Take the regularizers and the dropout away, scale the inputs to about 0 to 1 (once), and try learning rates ten "
-        "times smaller and larger: one change at a time.",
-        "Why: too small or too large inputs, a learning rate, a penalty or dropout that is too strong, dead units and "
+        f"Over {view.span} the accuracy stays near {_number(level)}{beside} and the loss ends at {_number(cost)}. Guessing "
+        f"among {classes} classes gives {_number(1 / classes)} and {guess}.",
+        "Take regularizers and dropout away, scale the inputs to about 0 to 1 (once), and try learning rates ten times "
+        "smaller and larger: one change at a time.",
+        "The reason. Inputs too small or too large, the learning rate, a penalty or dropout too strong, dead units and "
         "shuffled labels all print this.",
     )
+
+
+ROUND = {2, 3, 9, 10, 11, 100, 1000}
+"""Numbers of classes that people have, give or take the noise of an accuracy."""
+
+
+def _cost(view: View) -> float:
+    """What the net's answers cost at the end: on validation samples, where dropout is off, if there are any."""
+    return min(_end(view.loss), _end(view.val_loss) if len(view.val_loss) else np.inf)
+
+
+def _classes(level: float, cost: float) -> int:
+    """The number of classes among which guessing gives this accuracy and this loss; 0 if none does."""
+    if not 0 < level <= 0.65:
+        return 0
+    usual = min((2, 3, 4, 5, 10, 100, 1000), key=lambda classes: abs(np.log(level * classes)))
+    for classes in (round(float(np.exp(min(cost, 10)))), usual, round(1 / level)):
+        if classes < 2 or abs(level * classes - 1) > (CHANCE_SHARE if classes > 2 else CHANCE_SHARE / 2):
+            continue
+        squared = (classes - 1) / classes**2
+        if cost >= CHANCE_LOSS * np.log(classes) or abs(cost / squared - 1) < 0.05:
+            return classes
+    return 0
 
 
 def _chance_by_loss(view: View) -> Symptom | None:
     """Without an accuracy: a loss that stays at ln K to the third digit."""
     values = np.concatenate([view.loss, view.val_loss])
-    if len(view.loss) < 3 or view.squared.size or view.absolute.size:
+    if len(view.loss) < 3 or len(view.squared) or len(view.absolute):
         return None
     for classes in (2, 3, 4, 5, 10, 20, 100, 1000):
         if (np.abs(values / np.log(classes) - 1) < 0.003).all():
@@ -265,49 +283,64 @@ def _chance_by_loss(view: View) -> Symptom | None:
                 CHANCE,
                 f"The loss stays between {_number(values.min())} and {_number(values.max())}; guessing among {classes} "
                 f"classes costs ln {classes} = {np.log(classes):.4f}.",
-                "Print the accuracy too, scale the inputs to about 0 to 1, and try learning rates ten times smaller and larger.",
+                "Print the accuracy too, scale the inputs to about 0 to 1, and try learning rates ten times smaller and "
+                "larger.",
                 "Whether there are that many classes, and why nothing is learnt.",
             )
     return None
 
 
-def _flat(accuracy: np.ndarray, level: float) -> bool:
-    """Whether it does not rise from its first to its last epochs."""
+def _flat(accuracy: np.ndarray, share: float) -> bool:
+    """Whether it does not rise from its first epochs to its last, by more than a share of itself."""
     if len(accuracy) < 3:
         return True
-    return bool(
-        _end(accuracy) - accuracy[0] <= max(0.02, 0.2 * level) and accuracy.max() - accuracy[0] <= 0.3 * level + 0.02
+    begin, end = accuracy[: max(1, len(accuracy) // 3)].mean(), _end(accuracy)
+    return bool(end - min(begin, accuracy[0]) <= max(0.02, share * end))
+
+
+def _constant(view: View) -> Symptom | None:
+    """Accuracies that only a net with one answer for all samples has: not a sample more or less, at a high loss."""
+    accuracy, held_out = view.accuracy, view.val_accuracy
+    if len(accuracy) < 3 or not len(view.loss) or not 0 < accuracy[-1] < 1:
+        return None
+    shown = held_out if len(held_out) == len(accuracy) else accuracy
+    tail = slice(-max(3, (len(shown) + 1) // 2), None)
+    share = float(shown[-1])
+    if not 0 < share < 1:
+        return None
+    least = -share * np.log(share) - (1 - share) * np.log(1 - share)  # of a crossentropy, for any constant answer
+    in_turn = shown is held_out and _one_class_then_another(view)
+    if in_turn:
+        how = f"takes {len(np.unique(held_out))} values in {len(held_out)} epochs"
+    elif _still(shown) and np.ptp(accuracy) <= 0.02:
+        how = f"is {_number(share)} in every epoch"
+    elif _still(shown[tail]) and np.ptp(accuracy[tail]) <= 0.003 and _cost(view) >= CONSTANT_LOSS * least:
+        how = f"is {_number(share)} in the last {len(shown[tail])} epochs"
+    else:
+        return None
+    if not in_turn and (_end(accuracy) > share + 0.03 or _cost(view) < 0.5 * least):
+        return None
+    return Symptom(
+        CONSTANT,
+        f"The {'validation ' if shown is held_out else ''}accuracy {how}, to the last digit, at a loss of "
+        f"{_number(_cost(view))}: the net gives one answer for all samples, or nearly so.",
+        "Count what it predicts (`np.unique(model.predict(x).argmax(1), return_counts=True)`), and compare with the "
+        "labels.",
+        "The reason. Classes of very different size, dead units, a penalty or dropout too strong, inputs or a learning "
+        "rate too small or too large all end there.",
     )
 
 
 def _still(values: np.ndarray) -> bool:
+    """Whether it does not change by one sample of ten thousand."""
     return bool(np.ptp(values) <= 1e-4)
 
 
-def _constant(view: View) -> Symptom | None:
-    """An accuracy that does not move by one sample, at a loss that a constant answer has."""
-    accuracy, val_accuracy = view.accuracy, view.val_accuracy
-    shown = val_accuracy if len(val_accuracy) == len(accuracy) else accuracy
-    if len(shown) < 3 or not len(view.loss):
-        return None
-    half = shown[-max(3, (len(shown) + 1) // 2) :]
-    share = float(shown[-1])
-    if not _still(half) or not 0 < share < 1 or _end(accuracy) > share + 0.03 or np.ptp(accuracy[-len(half) :]) > 0.03:
-        return None
-    least = -share * np.log(share) - (1 - share) * np.log(1 - share)
-    costs = view.val_loss if len(view.val_loss) and shown is val_accuracy else view.loss
-    if _end(costs) < CONSTANT_LOSS * least and not _still(shown):
-        return None
-    if _end(costs) < 0.5 * least:
-        return None
-    return Symptom(
-        CONSTANT,
-        f"The {'validation ' if shown is val_accuracy else ''}accuracy is {_number(share)} in each of the last {len(half)} epochs, to "
-        f"the last digit, at a loss of {_number(_end(costs))}: the net gives one answer for all samples, or nearly so.",
-        "Count what it predicts (`np.unique(model.predict(x).argmax(1), return_counts=True)`) and compare with the labels.",
-        "Why: classes of very different size, dead units, a penalty or dropout too strong, inputs or a learning rate too "
-        "small or too large.",
-    )
+def _one_class_then_another(view: View) -> bool:
+    """At chance, with few different accuracies: the shares of the classes that are answered in turn."""
+    values = np.unique(view.val_accuracy)
+    few = len(values) <= max(2, len(view.val_accuracy) // 4) and len(view.val_accuracy) >= 6
+    return few and _chance(view) is not None
 
 
 def _metric_still(view: View) -> Symptom | None:
@@ -345,27 +378,35 @@ def _penalty(view: View) -> Symptom | None:
 def _excess(view: View) -> str:
     """A loss above the same loss printed as a metric, which has no penalty."""
     loss = view.loss
-    for name, values in (("crossentropy", view.crossentropy), ("squared error", view.squared)):
-        if not len(values) or len(values) != len(loss):
+    for name, values in (("crossentropy", view.crossentropy), ("mean squared error", view.squared)):
+        if not len(loss) or len(values) != len(loss):
             continue
-        other = np.sqrt(values) if name == "squared error" else values  # no loss of errors is above both
-        if len(view.absolute) == len(loss):
-            other = view.absolute
-        if _end(loss) > 1.02 * _end(values) and (loss > 1.02 * np.maximum(values, other)).mean() > 0.5:
+        # A loss of absolute errors is never above the root of the squared ones.
+        other = view.absolute if len(view.absolute) == len(loss) else np.sqrt(values) if values is view.squared else 0
+        if (loss > EXCESS * other).any() and _end(loss) > EXCESS * _end(values) and (loss > values).all():
             part = 1 - _end(values) / _end(loss)
-            return f"The loss ends at {_number(loss[-1])}, the {name} at {_number(values[-1])}: {part:.0%} of the loss is not of the data."
-    if len(view.absolute) == len(loss) and len(loss) and not len(view.squared):
-        ratio = loss / np.maximum(view.absolute, 1e-12) ** 2
-        if (
-            (loss > 1.01 * view.absolute**2).all()
-            and not np.allclose(loss, view.absolute, rtol=0.02)
-            and _end(ratio) > EXCESS_RATIO
-        ):
             return (
-                f"The loss ends at {_number(loss[-1])} beside a mean absolute error of {_number(view.absolute[-1])}; the mean "
-                f"squared error for that would be near {_number(1.6 * view.absolute[-1] ** 2)}."
+                f"The loss ends at {_number(loss[-1])}, the {name} at {_number(values[-1])}: {part:.0%} of the loss is not "
+                "the data's."
             )
-    return ""
+    return _above_absolute(view)
+
+
+def _above_absolute(view: View) -> str:
+    loss, absolute = view.loss, view.absolute
+    if not len(loss) or len(absolute) != len(loss) or len(view.squared) or (loss < 1.01 * absolute**2).any():
+        return ""
+    both = [(loss, absolute), (view.val_loss, view.val_absolute)][
+        : 1 + (len(view.val_loss) == len(view.val_absolute) > 0)
+    ]
+    if np.allclose(loss, absolute, rtol=0.02) or any(
+        _end(a / np.maximum(b, 1e-12) ** 2) < EXCESS_RATIO for a, b in both
+    ):
+        return ""
+    return (
+        f"The loss ends at {_number(loss[-1])} beside a mean absolute error of {_number(absolute[-1])}; the mean squared "
+        f"error for that is near {_number(1.6 * absolute[-1] ** 2)}."
+    )
 
 
 def _above_accuracy(view: View) -> str:
@@ -373,91 +414,90 @@ def _above_accuracy(view: View) -> str:
     accuracy, loss = view.accuracy, view.loss
     if not len(accuracy) or len(accuracy) != len(loss):
         return ""
-    wrong = np.maximum(1 - accuracy, 0.01)
-    ratio = loss / wrong
-    if _end(ratio) > LOSS_PER_ERROR and _end(loss) > 0.05:
+    ratio = loss / np.maximum(1 - accuracy, 0.01)
+    if _end(ratio) > LOSS_PER_ERROR and _end(loss) > 0.1:
         return (
-            f"The loss ends at {_number(loss[-1])} beside an accuracy of {_number(accuracy[-1])}; crossentropy alone is seldom "
-            f"above {_number(LOSS_PER_ERROR * wrong[-1])} there."
+            f"The loss ends at {_number(loss[-1])} beside an accuracy of {_number(accuracy[-1])}; crossentropy alone is "
+            f"seldom above {_number(LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01))} there."
         )
-    if ratio[0] > FIRST_LOSS_PER_ERROR and _end(ratio) > 0.6 * FIRST_LOSS_PER_ERROR and len(loss) > 1:
+    if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and _end(ratio) > 0.6 * FIRST_LOSS_PER_ERROR:
         return (
-            f"The loss starts at {_number(loss[0])} beside an accuracy of {_number(accuracy[0])}, more than guessing costs, and "
-            f"falls ({_to(loss)}) by more than the accuracy explains ({_to(accuracy)})."
+            f"The loss starts at {_number(loss[0])} beside an accuracy of {_number(accuracy[0])}, more than guessing costs, "
+            f"and falls ({_to(loss)}) by more than the accuracy explains ({_to(accuracy)})."
         )
     return ""
 
 
 def _inference_worse(view: View) -> Symptom | None:
-    """Held-out figures that are bad from the start or jump, beside good training figures: as batch norm's statistics do."""
+    """Held-out losses that are far above the training's from the start, or jump: as batch norm's statistics do."""
     loss, held_out = view.loss, view.val_loss
-    if not len(held_out) and "loss" in view.log.evaluated and len(loss):
+    if not len(held_out) and len(loss) and np.isfinite(view.log.evaluated.get("loss", np.nan)):
         loss, held_out = loss[-1:], np.array([view.log.evaluated["loss"]])
-    if (
-        not len(loss)
-        or len(held_out) != len(loss)
-        or not np.isfinite(held_out).all()
-        or (loss <= 0).any()
-        or (held_out <= 0).any()
-    ):
+    if not len(loss) or len(held_out) != len(loss) or min(loss.min(), held_out.min()) <= 0:
         return None
     ratio = held_out / loss
-    early = ratio[: max(1, (len(ratio) + 1) // 2)]
-    jumps = np.abs(np.diff(np.log(held_out)))
     if len(loss) == 1:
-        gap = view.accuracy[-1] - view.val_accuracy[-1] if len(view.accuracy) and len(view.val_accuracy) else 1.0
-        holds = ratio[0] >= INFERENCE_ALONE and gap > 0.2
+        gap = view.accuracy[-1] - view.val_accuracy[-1] if len(view.val_accuracy) and len(view.accuracy) else 1.0
+        holds, how = ratio[0] >= INFERENCE_ALONE and gap > 0.2, "after one epoch"
     else:
-        holds = float(np.median(early)) >= INFERENCE_RATIO or (
-            float(np.median(ratio)) >= INFERENCE_RATIO and float(np.median(jumps)) >= INFERENCE_JUMP
-        )
+        early = float(np.median(ratio[: (len(ratio) + 1) // 2]))
+        jump = float(np.median(np.abs(np.diff(np.log(held_out)))))
+        jumps = jump >= INFERENCE_JUMP and float(np.median(ratio)) >= INFERENCE_RATIO
+        holds = early >= INFERENCE_RATIO or jumps
+        how = f"changing {np.exp(jump):.1f} times from epoch to epoch" if jumps else f"from the start ({_to(held_out)})"
     if not holds:
         return None
     worst = int(ratio.argmax())
     return Symptom(
         INFERENCE_WORSE,
-        f"The loss is {_number(loss[worst])} in training and {_number(held_out[worst])} held out in epoch {view.epochs[-len(loss) :][worst]}, "
-        + (f"and held out it is above from the start ({_to(held_out)})." if len(loss) > 1 else "after one epoch."),
-        "`model.evaluate` the training samples: if they are bad there too, it is batch norm; give it `momentum=0.9`, larger "
-        "batches or more steps.",
-        "Whether there is a batch norm at all: training samples that are few, or another preprocessing of the held-out "
-        "ones, print the same.",
+        f"Held out, the loss is {_number(held_out[worst])} where it is {_number(loss[worst])} in training, {how}.",
+        "`model.evaluate` the training samples. If they are bad there too it is batch norm: `momentum=0.9`, larger batches, "
+        "or more steps.",
+        "Whether there is a batch norm at all: very few training samples, or held-out samples that are prepared otherwise, "
+        "print the same.",
     )
 
 
 def _rate_high(view: View) -> Symptom | None:
     loss = view.loss
-    if len(loss) < 4 or (loss <= 0).any():
+    if len(loss) < 4 or loss.min() <= 0:
         return None
     steps = np.diff(np.log(loss))
-    up = float((steps > 0).mean())
     rough = float(np.median(np.abs(steps)))
-    net = float(np.log(loss[0] / _end(loss)))
-    if up >= RATE_UP and rough >= RATE_ROUGH and net < RATE_NET:
-        return Symptom(
-            RATE_HIGH,
-            f"The training loss goes up in {int((steps > 0).sum())} of {len(steps)} epochs, by {np.expm1(rough):.0%} up or down in a "
-            f"typical one, and from {_to(loss)} over all.",
-            "A learning rate ten times smaller.",
-            "Whether the rate is to blame: very small batches, unscaled inputs and dropout shake the loss too.",
+    shaken = (steps > 0).mean() >= RATE_UP and rough >= RATE_ROUGH and np.log(loss[0] / _end(loss)) < RATE_NET
+    thrown = loss[0] > RATE_START * _end(loss) and _chance(view) is not None
+    if not (shaken or thrown):
+        return None
+    if thrown:
+        text = f"The first epoch costs {_number(loss[0])}, then the loss stands near {_number(_end(loss))}, which is chance."
+    else:
+        text = (
+            f"The training loss rises in {int((steps > 0).sum())} of {len(steps)} epochs, changes by {np.expm1(rough):.0%} in "
+            f"a typical one, and comes from {_number(loss[0])} to {_number(loss[-1])}."
         )
-    return None
+    return Symptom(
+        RATE_HIGH,
+        text,
+        "A learning rate ten times smaller, and inputs scaled to about 0 to 1.",
+        "Whether the rate is to blame: unscaled inputs, very small batches and dropout shake a loss too.",
+    )
 
 
 def _rate_low(view: View) -> Symptom | None:
     loss = view.loss
-    if len(loss) < 4 or (loss <= 0).any():
+    if len(loss) < 4 or loss.min() <= 0:
         return None
-    steps = np.diff(np.log(loss))
-    total = float(np.log(loss[0] / loss[-1]))
-    straight = float(np.log(loss[len(loss) // 2] / loss[-1])) / total if total > 0 else 0.0
-    if (steps <= 0).mean() < LOW_MONOTONE or not 0 < total < LOW_FALL or straight < LOW_STRAIGHT:
+    steps, total = np.diff(np.log(loss)), float(np.log(loss[0] / loss[-1]))
+    if (steps <= 0).mean() < LOW_MONOTONE or not 0 < total < LOW_FALL:
         return None
+    if np.log(loss[len(loss) // 2] / loss[-1]) < LOW_STRAIGHT * total:
+        return None  # levels off
     return Symptom(
         RATE_LOW,
-        f"The training loss falls in nearly every epoch, but by {-np.expm1(-total):.1%} in all ({_to(loss)}), and does not level off.",
-        "A learning rate ten times larger, then a hundred times; with it unchanged, many times the epochs.",
-        "Whether the rate is to blame: inputs that are far too small, saturated units and a strong penalty slow it as much.",
+        f"The training loss falls steadily, but by {-np.expm1(-total):.1%} in {len(loss)} epochs ({_to(loss)}), and does not "
+        "level off.",
+        "A learning rate ten times larger, then a hundred times.",
+        "Whether the rate is to blame: inputs far too small, saturated units and a strong penalty slow a net as much.",
     )
 
 
@@ -465,50 +505,47 @@ def _overfitting(view: View) -> Symptom | None:
     held_out, loss = view.val_loss, view.loss
     if len(held_out) < OVERFIT_EPOCHS or len(loss) != len(held_out) or held_out.min() <= 0:
         return None
-    lowest = int(held_out.argmin())
-    end = float(held_out[-3:].mean())
-    if (
-        len(held_out) - lowest < 3
-        or end < OVERFIT_RISE * held_out[lowest]
-        or _end(loss) >= loss[lowest]
-        or _end(loss) >= end
-    ):
+    smooth = np.convolve(held_out, np.ones(3) / 3, "valid")
+    lowest = int(smooth.argmin())
+    rise, left = float(np.log(smooth[-1] / smooth[lowest])), len(smooth) - 1 - lowest
+    noise = float(np.median(np.abs(np.diff(np.log(held_out)))))
+    if rise < max(np.log(OVERFIT_RISE), noise) or left < max(2, OVERFIT_TAIL * len(held_out)):
         return None
+    if loss[-3:].mean() >= loss[lowest : lowest + 3].mean() or loss[-1] >= smooth[-1]:
+        return None
+    epoch = lowest + 1  # the middle of its three
     return Symptom(
         OVERFITTING,
-        f"From epoch {view.epochs[-len(held_out) :][lowest]} on the validation loss rises by {end / held_out[lowest] - 1:.0%} "
-        f"({_number(held_out[lowest])} → {_number(held_out[-1])}) while the training loss falls ({_number(loss[lowest])} → {_number(loss[-1])}).",
+        f"From epoch {view.epochs[-len(held_out) :][epoch]} on the validation loss rises by {np.expm1(rise):.0%} "
+        f"({_number(held_out[epoch])} → {_number(held_out[-1])}) while the training loss falls ({_number(loss[epoch])} → "
+        f"{_number(loss[-1])}).",
         "Stop there (`EarlyStopping(restore_best_weights=True)`); then more data, a smaller net, dropout or a penalty.",
-        "Whether it costs accuracy: a rising loss with a steady accuracy is a net that is too sure of itself.",
+        "Whether it costs accuracy: a rising loss beside a steady accuracy is a net that is too sure of itself.",
     )
 
 
 def _training_worse(view: View) -> Symptom | None:
-    """Worse than validation by more than the running mean over an epoch explains."""
+    """Worse than validation by more than the mean over an epoch explains."""
     loss, held_out = view.loss, view.val_loss
-    if not len(loss) or len(loss) != len(held_out) or held_out.min() <= 0:
+    if not len(loss) or len(loss) != len(held_out) or min(loss.min(), held_out.min()) <= 0:
         return None
     late = slice(len(loss) // 2, None)
-    if len(loss) < 3:
-        worse = bool((loss > WORSE_LOSS * held_out).all())
-    else:  # the mean over the *next* epoch lies after the weights that were validated
-        worse = float((loss[1:] > WORSE_LOSS * held_out[:-1])[max(0, len(loss) // 2 - 1) :].mean()) >= 0.8
-        worse = worse and bool(np.median(loss[late] / held_out[late]) > WORSE_LOSS)
-    if len(view.accuracy) == len(view.val_accuracy) == len(loss):
-        worse = worse and bool(np.median((view.val_accuracy - view.accuracy)[late]) > WORSE_ACCURACY)
-    if not worse:
+    # The mean over the *next* epoch is of weights after those that were validated.
+    following = loss[1:] / held_out[:-1] if len(loss) > 2 else loss / held_out
+    if np.median(loss[late] / held_out[late]) < WORSE_LOSS or (following[len(loss) // 2 - 1 :] > 1).mean() < 0.8:
         return None
-    accuracies = (
-        f", the accuracies {_number(view.accuracy[-1])} and {_number(view.val_accuracy[-1])}"
-        if len(view.accuracy) and len(view.val_accuracy)
-        else ""
-    )
+    accuracies = ""
+    if len(view.accuracy) == len(view.val_accuracy) == len(loss):
+        if np.median((view.val_accuracy - view.accuracy)[late]) < WORSE_ACCURACY:
+            return None
+        accuracies = f", the accuracies {_number(view.accuracy[-1])} and {_number(view.val_accuracy[-1])}"
     return Symptom(
         TRAINING_WORSE,
-        f"In {view.span.split(' to ')[-1] if len(loss) > 1 else 'one epoch'} the training loss is {_number(loss[-1])}, the validation loss {_number(held_out[-1])}{accuracies}.",
-        "Nothing, as a rule: training figures are means over an epoch with dropout on. `model.evaluate` the training samples "
-        "to compare. If the net learns too little, halve the dropout.",
-        "Whether dropout or noise is on, the epoch's mean lags behind, or the validation samples are easier.",
+        f"In epoch {view.epochs[-1]} the training loss is {_number(loss[-1])}, the validation loss {_number(held_out[-1])}"
+        f"{accuracies}; so it is in most epochs.",
+        "Nothing, as a rule: training figures are means over an epoch, with dropout on. `model.evaluate` the training "
+        "samples to compare. If the net learns too little, halve the dropout.",
+        "Whether it is dropout, other noise, the mean over the epoch, or validation samples that are easier.",
     )
 
 
@@ -518,17 +555,18 @@ def _improving(view: View) -> Symptom | None:
         return None
     short = len(view.loss) < 5
     values = view.loss if short or not len(view.val_loss) else view.val_loss
-    last = values[-2:] if short else values[-max(3, len(values) // 3) :]
-    if last.min() <= 0:
+    last = values[-2:] if short else values[-max(4, len(values) // 3) :]
+    if last.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
         return None
-    per_epoch = -float(np.polyfit(np.arange(len(last)), np.log(last), 1)[0])
-    if per_epoch < (IMPROVING_SHORT if short else IMPROVING_LONG) or (len(view.accuracy) and view.accuracy[-1] > 0.995):
+    x, y = np.arange(len(last)), np.log(last)
+    slope, at = np.polyfit(x, y, 1)
+    rest = float(np.std(y - slope * x - at))
+    if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * rest:
         return None
-    name = "training" if values is view.loss else "validation"
     return Symptom(
         IMPROVING,
-        f"The {name} loss still falls by {-np.expm1(-per_epoch):.1%} an epoch at the end ({_number(last[0])} → {_number(last[-1])} over "
-        f"{len(last)} epochs).",
+        f"The {'training' if values is view.loss else 'validation'} loss still falls by {-np.expm1(slope):.1%} an epoch at "
+        f"the end ({_to(last)} in {len(last)} epochs).",
         "More epochs; then compare.",
         "Where it would end.",
     )
@@ -542,11 +580,11 @@ def _healthy(view: View) -> Symptom | None:
     rises = _end(view.accuracy) - view.accuracy[0] if len(view.accuracy) else 0.0
     if falls < 0.1 and rises < 0.05:
         return None
-    accuracies = f", accuracy {_to(view.accuracy)}" if len(view.accuracy) else ""
+    accuracy = f", accuracy {_to(view.accuracy)}" if len(view.accuracy) else ""
     held_out = f"; validation loss {_to(view.val_loss)}" if len(view.val_loss) else ""
     return Symptom(
         HEALTHY,
-        f"Over {view.span} the loss goes {_to(loss)}{accuracies}{held_out}.",
+        f"Over {view.span} the loss goes {_to(loss)}{accuracy}{held_out}.",
         "Nothing that the log asks for.",
         "Whether the net could do better: compare with a simple model on the same data.",
     )
@@ -554,11 +592,11 @@ def _healthy(view: View) -> Symptom | None:
 
 def _nothing(view: View) -> Symptom:
     epochs = "one epoch" if len(view.epochs) == 1 else f"{len(view.epochs)} epochs"
+    loss = f" (loss {_to(view.loss)})" if len(view.loss) else ", and it has no loss"
     return Symptom(
         NOTHING,
-        f"In {epochs} the log shows no clear symptom"
-        + (f" (loss {_to(view.loss)})." if len(view.loss) else "; it has no loss."),
-        "Train longer with validation data and an accuracy or error as metric, and look at the new log.",
+        f"In {epochs} the log shows no clear symptom{loss}.",
+        "Train longer, with validation data and an accuracy or error as metric, and look at the new log.",
         "Nearly everything.",
     )
 
