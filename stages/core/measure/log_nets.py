@@ -348,9 +348,9 @@ def _of_a_sound_head(
 
 
 def recipes(kind: Kind, count: int) -> Iterator[Recipe]:
-    """`count` recipes of each pattern, and six times as many healthy ones."""
+    """`count` recipes of each pattern, and twelve times as many healthy ones."""
     for number, (pattern, draw) in enumerate(PATTERNS.items()):
-        for i in range(count * (6 if pattern == "healthy" else 1)):
+        for i in range(count * (12 if pattern == "healthy" else 1)):
             seed = 100_000 * (kind == "test") + 1000 * number + i
             yield draw(_common(kind, pattern, np.random.default_rng(seed), seed), np.random.default_rng(seed + 7))
 

@@ -11,36 +11,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.core.why.log_advice import (
+    ADVICE,
+    CHANCE,
+    CONSTANT,
+    DIVERGED,
+    HEALTHY,
+    IMPROVING,
+    INFERENCE_WORSE,
+    METRIC_STILL,
+    NEGATIVE,
+    NO_MEANING,
+    NOTHING,
+    OVERFITTING,
+    PENALTY,
+    RATE_HIGH,
+    RATE_LOW,
+    TRAINING_WORSE,
+    ZERO,
+)
 from stages.core.why.logs import TrainingLog
-
-DIVERGED = "diverged"
-CHANCE = "at chance"
-CONSTANT = "constant output"
-METRIC_STILL = "loss falls, metric does not"
-PENALTY = "penalty in the loss"
-TRAINING_WORSE = "training worse than validation"
-INFERENCE_WORSE = "inference far worse than training"
-OVERFITTING = "overfitting"
-IMPROVING = "still improving"
-RATE_HIGH = "learning rate too high"
-RATE_LOW = "learning rate too low"
-NO_MEANING = "metric without meaning"
-NEGATIVE = "negative loss"
-ZERO = "loss of zero"
-HEALTHY = "healthy"
-NOTHING = "nothing to see"
-
-WORDS = (DIVERGED, NEGATIVE, ZERO, NO_MEANING, CHANCE, CONSTANT, METRIC_STILL, INFERENCE_WORSE, RATE_HIGH, RATE_LOW)
-WORDS += (PENALTY, OVERFITTING, TRAINING_WORSE, IMPROVING, HEALTHY, NOTHING)
-"""All words, in the order in which a log's are told."""
-
-HARMLESS = (TRAINING_WORSE, PENALTY, IMPROVING, HEALTHY, NOTHING)
-"""Words that name no fault: how a loss is made up or measured, or that training may go on."""
 
 
 @dataclass(frozen=True)
 class Symptom:
-    """One of WORDS, and what a reader needs to act on it."""
+    """A word, and what a reader needs to act on it."""
 
     word: str
     evidence: str  # the numbers it rests on, a sentence
@@ -57,14 +52,21 @@ CHANCE_SHARE = 0.3  # how far an accuracy may be from 1/K, as a share of it
 CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
 STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
+INFERENCE_GAP = 0.1  # between the accuracies
 RATE_UP, RATE_ROUGH, RATE_NET = 0.3, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
 RATE_START = 5.0  # first loss / later loss of a net that then stands still
+RATE_RESTLESS = 1.004  # of ln K
 LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
 LOSS_PER_ERROR = 5.5  # crossentropy / share of wrong answers, at the end
 FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
-EXCESS, EXCESS_RATIO = 1.02, 2.4  # loss / the same without penalties; squared error / squared absolute error
+EXCESS, EXCESS_RATIO, EXCESS_HELD_OUT = (
+    1.02,
+    2.4,
+    1.9,
+)  # loss / the same without penalties; squared error / squared absolute error
 OVERFIT_RISE, OVERFIT_EPOCHS, OVERFIT_TAIL = 1.05, 5, 0.2
-WORSE_LOSS, WORSE_ACCURACY = 1.15, 0.005
+WORSE_LOSS, WORSE_SHORT, WORSE_CLEAR = 1.15, 1.05, 1.3  # beside a better accuracy; in one or two epochs; alone
+WORSE_ACCURACY = 0.02
 IMPROVING_SHORT, IMPROVING_LONG = 0.01, 0.02  # share of the loss that an epoch takes off
 
 
@@ -77,27 +79,33 @@ _CROSSENTROPY = re.compile(r"(?:\w+_)?(?:binary_|categorical_|sparse_categorical
 
 
 class View:
-    """A log's columns by what they mean; arrays are float64 of the epochs in which they are finite, (n,) or empty."""
+    """A log's columns by what they mean, float64, (n,) for the n epochs in which the losses are finite, or empty."""
 
     def __init__(self, log: TrainingLog) -> None:
         self.log = log
-        self.epochs = log.epochs
-        self.loss, self.val_loss = self._finite("loss"), self._finite("val_loss")
+        self.rows = np.ones(len(log.epochs), bool)
+        for name in ("loss", "val_loss"):
+            finite = np.isfinite(log.columns.get(name, np.empty(0)))
+            if finite.any():
+                self.rows &= finite
+        self.epochs = log.epochs[self.rows]
+        self.loss, self.val_loss = self._both("loss")
         own = [name for name in log.columns if not name.startswith("val_")]
-        several = sum(name.endswith("_loss") for name in own) > 1  # outputs: their accuracies do not explain their sum
-        self.accuracy_name = None if several else _first(own, _ACCURACY)
+        if sum(name.endswith("_loss") for name in own) > 1:
+            own = []  # several outputs: the metric of one does not explain the sum of their losses
+        self.accuracy_name, self.absolute_name = _first(own, _ACCURACY), _first(own, _ABSOLUTE)
         self.accuracy, self.val_accuracy = self._both(self.accuracy_name)
-        self.squared, self.val_squared = self._both(None if several else _first(own, _SQUARED))
-        self.absolute_name = None if several else _first(own, _ABSOLUTE)
         self.absolute, self.val_absolute = self._both(self.absolute_name)
-        self.crossentropy, self.val_crossentropy = self._both(None if several else _first(own, _CROSSENTROPY))
-
-    def _finite(self, name: str | None) -> np.ndarray:
-        values = self.log.columns.get(name or "", np.empty(0))
-        return values[np.isfinite(values)]
+        self.squared, _ = self._both(_first(own, _SQUARED))
+        self.crossentropy, _ = self._both(_first(own, _CROSSENTROPY))
 
     def _both(self, name: str | None) -> tuple[np.ndarray, np.ndarray]:
-        return self._finite(name), self._finite(f"val_{name}")
+        """A column of training and the same of validation."""
+        return self._column(name), self._column(f"val_{name}")
+
+    def _column(self, name: str | None) -> np.ndarray:
+        values = self.log.columns.get(name or "", np.full(len(self.rows), np.nan))[self.rows]
+        return values if np.isfinite(values).all() else np.empty(0)
 
     @property
     def span(self) -> str:
@@ -115,13 +123,9 @@ def _end(values: np.ndarray) -> float:
     return float(values[-max(1, len(values) // 3, 3 if len(values) >= 6 else 1) :].mean())
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
 def _to(values: np.ndarray) -> str:
     """First and last value."""
-    return _number(values[0]) if len(values) == 1 else f"{_number(values[0])} → {_number(values[-1])}"
+    return f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} → {values[-1]:.4g}"
 
 
 # --- rules ----------------------------------------------------------------------------------------------------------
@@ -130,27 +134,24 @@ def _to(values: np.ndarray) -> str:
 def symptoms(log: TrainingLog) -> list[Symptom]:
     """The words that hold for a log, the gravest first; HEALTHY or NOTHING where none does."""
     view = View(log)
-    found = {symptom.word: symptom for rule in RULES if (symptom := rule(view))}
+    found = {word: evidence for word, rule in RULES.items() if (evidence := rule(view))}
     for word, others in HIDES.items():
         if word in found:
-            found = {other: symptom for other, symptom in found.items() if other not in others}
+            found = {other: evidence for other, evidence in found.items() if other not in others}
     if not found:
-        found = {NOTHING: _nothing(view)} if (healthy := _healthy(view)) is None else {HEALTHY: healthy}
-    return [found[word] for word in WORDS if word in found]
+        healthy = _healthy(view)
+        found = {HEALTHY: healthy} if healthy else {NOTHING: _nothing(view)}
+    return [Symptom(word, found[word], *advice) for word, advice in ADVICE.items() if word in found]
 
 
-def _diverged(view: View) -> Symptom | None:
+def _diverged(view: View) -> str:
     text = _not_finite(view, "loss") or _not_finite(view, "val_loss") or _explosion(view.loss)
     if not text:
-        return None
-    if len(view.accuracy) > 1 and _still(view.accuracy) and view.accuracy[-1] < 0.9 and len(view.loss) == 0:
-        text += f" The accuracy of {_number(view.accuracy[-1])} is what NaN outputs give: the share of the first class."
-    return Symptom(
-        DIVERGED,
-        text,
-        "A learning rate ten times smaller; inputs and targets scaled to about -1 to 1; `clipnorm=1` in the optimizer.",
-        "Whether steps are too large, the data are, or a NaN is in the data: `np.isfinite(x).all()` tells the last.",
-    )
+        return ""
+    accuracy = view.log.columns.get(view.accuracy_name or "", np.empty(0))
+    if len(accuracy) > 1 and _still(accuracy) and 0 < accuracy[-1] < 0.9:
+        text += f" The accuracy of {accuracy[-1]:.4g} is what NaN gives: the share of the first class."
+    return text
 
 
 def _not_finite(view: View, name: str) -> str:
@@ -162,8 +163,8 @@ def _not_finite(view: View, name: str) -> str:
     first = int(bad.argmax())
     before = view.log.columns[name][:first]
     finite = before[np.isfinite(before)]
-    came_from = f", after {_number(finite[-1])}" if finite.size else ""
-    return f"`{name}` is {view.log.columns[name][first]} from epoch {view.epochs[first]} on{came_from}."
+    came_from = f", after {finite[-1]:.4g}" if finite.size else ""
+    return f"`{name}` is {view.log.columns[name][first]} from epoch {view.log.epochs[first]} on{came_from}."
 
 
 def _explosion(loss: np.ndarray) -> str:
@@ -172,80 +173,62 @@ def _explosion(loss: np.ndarray) -> str:
     lowest = int(loss.argmin())
     if loss[-1] < EXPLODES * loss[lowest] or loss[-1] < EXPLODES * loss[0] / 3:
         return ""
-    return f"The training loss grows from {_number(loss[lowest])} to {_number(loss[-1])}."
+    return f"The training loss grows from {loss[lowest]:.4g} to {loss[-1]:.4g}."
 
 
-def _negative(view: View) -> Symptom | None:
+def _negative(view: View) -> str:
     values = np.concatenate([view.loss, view.val_loss])
     if not (values < 0).any():
-        return None
-    return Symptom(
-        NEGATIVE,
-        f"The loss falls to {_number(values.min())}. Crossentropies and errors are never below 0.",
-        "Look at the labels: binary crossentropy needs 0 and 1 (not -1 and 1, not 1 and 2) and a sigmoid before it.",
-        "Whether the loss is one that may be negative: cosine similarity, a log-likelihood, one of your own.",
-    )
+        return ""
+    return f"The loss falls to {values.min():.4g}. Crossentropies and errors are never below 0."
 
 
-def _zero(view: View) -> Symptom | None:
+def _zero(view: View) -> str:
     loss, accuracy = view.loss, view.accuracy
     if not len(loss) or not (loss == 0).any() or (len(accuracy) and accuracy[-1] > 0.99 and loss[0] > 0):
-        return None
-    beside = f" beside an accuracy of {_number(accuracy[-1])}" if len(accuracy) else ""
-    return Symptom(
-        ZERO,
-        f"The loss is exactly 0 in {(loss == 0).sum()} of {len(loss)} epochs{beside}: nothing is left to learn.",
-        "Look at the output: one unit with softmax is always 1. Two classes need one sigmoid unit or two softmax units.",
-        "Whether the targets are all the same, or part of the inputs.",
-    )
+        return ""
+    beside = f" beside an accuracy of {accuracy[-1]:.4g}" if len(accuracy) else ""
+    return f"The loss is exactly 0 in {(loss == 0).sum()} of {len(loss)} epochs{beside}: nothing is left to learn."
 
 
-def _no_meaning(view: View) -> Symptom | None:
+def _no_meaning(view: View) -> str:
     """An accuracy of a regression: near 0 and still, while the loss says something else."""
     accuracy, loss = np.concatenate([view.accuracy, view.val_accuracy]), view.loss
     if len(view.accuracy) < 2 or len(loss) < 2:
-        return None
+        return ""
     huge = float(np.median(loss)) > MEANINGLESS_LOSS
     falls = loss[-1] < (1 - STILL_FALL) * loss[0] and np.ptp(view.accuracy) <= 0.02
     if not (accuracy.max() <= MEANINGLESS_ACCURACY and (falls or huge or view.accuracy.max() == 0)):
-        return None
-    return Symptom(
-        NO_MEANING,
-        f"The accuracy is {_number(accuracy.max())} at most while the loss goes {_to(loss)}: of a regression, accuracy "
-        "only counts the targets that are met to the last digit.",
-        "Leave accuracy out and watch the mean absolute error, beside that of always answering the mean of the targets.",
-        "Whether this is a regression. With classes, so low an accuracy means labels and outputs that do not fit.",
+        return ""
+    return (
+        f"The accuracy is {accuracy.max():.4g} at most while the loss goes {_to(loss)}: of a regression, accuracy "
+        "only counts the targets that are met to the last digit."
     )
 
 
-def _chance(view: View) -> Symptom | None:
+def _chance(view: View) -> str:
     """No better than guessing: an accuracy that stays near 1/K beside a loss of ln K or more."""
     if not len(view.accuracy) or not len(view.loss):
         return _chance_by_loss(view)
     level, cost = _end(view.accuracy), _cost(view)
     classes = _classes(level, cost)
-    sure = classes and abs(cost / np.log(classes) - 1) < 0.01
-    if not classes or not all(
-        _flat(accuracy, 0.35 if sure else 0.1) for accuracy in (view.accuracy, view.val_accuracy)
-    ):
-        return None
+    if not classes:
+        return ""
+    rise = 0.35 if abs(cost / np.log(classes) - 1) < 0.01 else 0.1
+    if not _flat(view.accuracy, rise) or not _flat(view.val_accuracy, rise):
+        return ""
     if len(view.val_accuracy) and not 0.4 <= _end(view.val_accuracy) * classes <= 1.6:
-        return None
+        return ""
     if len(view.loss) < 3 and not (classes in ROUND and cost <= 1.6 * np.log(classes)):
-        return None  # one epoch of a net that learns many classes looks the same
-    beside = f" ({_number(view.val_accuracy[-1])} on validation samples)" if len(view.val_accuracy) else ""
+        return ""  # one epoch of a net that learns many classes looks the same
+    beside = f" ({view.val_accuracy[-1]:.4g} on validation samples)" if len(view.val_accuracy) else ""
     if cost >= CHANCE_LOSS * np.log(classes):
         guess = f"ln {classes} = {np.log(classes):.4f}"
     else:
         guess = f"{(classes - 1) / classes**2:.4f} as squared error"
-    return Symptom(
-        CHANCE,
-        f"Over {view.span} the accuracy stays near {_number(level)}{beside} and the loss ends at {_number(cost)}. Guessing "
-        f"among {classes} classes gives {_number(1 / classes)} and {guess}.",
-        "Take regularizers and dropout away, scale the inputs to about 0 to 1 (once), and try learning rates ten times "
-        "smaller and larger: one change at a time.",
-        "The reason. Inputs too small or too large, the learning rate, a penalty or dropout too strong, dead units and "
-        "shuffled labels all print this.",
+    return (
+        f"Over {view.span} the accuracy stays near {level:.4g}{beside} and the loss ends at {cost:.4g}. Guessing "
+        f"among {classes} classes gives {1 / classes:.4g} and {guess}."
     )
 
 
@@ -272,22 +255,18 @@ def _classes(level: float, cost: float) -> int:
     return 0
 
 
-def _chance_by_loss(view: View) -> Symptom | None:
+def _chance_by_loss(view: View) -> str:
     """Without an accuracy: a loss that stays at ln K to the third digit."""
     values = np.concatenate([view.loss, view.val_loss])
     if len(view.loss) < 3 or len(view.squared) or len(view.absolute):
-        return None
+        return ""
     for classes in (2, 3, 4, 5, 10, 20, 100, 1000):
         if (np.abs(values / np.log(classes) - 1) < 0.003).all():
-            return Symptom(
-                CHANCE,
-                f"The loss stays between {_number(values.min())} and {_number(values.max())}; guessing among {classes} "
-                f"classes costs ln {classes} = {np.log(classes):.4f}.",
-                "Print the accuracy too, scale the inputs to about 0 to 1, and try learning rates ten times smaller and "
-                "larger.",
-                "Whether there are that many classes, and why nothing is learnt.",
+            return (
+                f"The loss stays between {values.min():.4g} and {values.max():.4g}; guessing among {classes} "
+                f"classes costs ln {classes} = {np.log(classes):.4f}."
             )
-    return None
+    return ""
 
 
 def _flat(accuracy: np.ndarray, share: float) -> bool:
@@ -298,36 +277,32 @@ def _flat(accuracy: np.ndarray, share: float) -> bool:
     return bool(end - min(begin, accuracy[0]) <= max(0.02, share * end))
 
 
-def _constant(view: View) -> Symptom | None:
+def _constant(view: View) -> str:
     """Accuracies that only a net with one answer for all samples has: not a sample more or less, at a high loss."""
     accuracy, held_out = view.accuracy, view.val_accuracy
     if len(accuracy) < 3 or not len(view.loss) or not 0 < accuracy[-1] < 1:
-        return None
-    shown = held_out if len(held_out) == len(accuracy) else accuracy
+        return ""
+    shown = held_out if len(held_out) else accuracy
     tail = slice(-max(3, (len(shown) + 1) // 2), None)
     share = float(shown[-1])
     if not 0 < share < 1:
-        return None
+        return ""
     least = -share * np.log(share) - (1 - share) * np.log(1 - share)  # of a crossentropy, for any constant answer
     in_turn = shown is held_out and _one_class_then_another(view)
     if in_turn:
         how = f"takes {len(np.unique(held_out))} values in {len(held_out)} epochs"
     elif _still(shown) and np.ptp(accuracy) <= 0.02:
-        how = f"is {_number(share)} in every epoch"
+        how = f"is {share:.4g} in every epoch"
     elif _still(shown[tail]) and np.ptp(accuracy[tail]) <= 0.003 and _cost(view) >= CONSTANT_LOSS * least:
-        how = f"is {_number(share)} in the last {len(shown[tail])} epochs"
+        how = f"is {share:.4g} in the last {len(shown[tail])} epochs"
     else:
-        return None
-    if not in_turn and (_end(accuracy) > share + 0.03 or _cost(view) < 0.5 * least):
-        return None
-    return Symptom(
-        CONSTANT,
+        return ""
+    learns = _end(accuracy) > share + 0.03 and not _still(accuracy)
+    if not in_turn and (learns or _cost(view) < 0.5 * least):
+        return ""
+    return (
         f"The {'validation ' if shown is held_out else ''}accuracy {how}, to the last digit, at a loss of "
-        f"{_number(_cost(view))}: the net gives one answer for all samples, or nearly so.",
-        "Count what it predicts (`np.unique(model.predict(x).argmax(1), return_counts=True)`), and compare with the "
-        "labels.",
-        "The reason. Classes of very different size, dead units, a penalty or dropout too strong, inputs or a learning "
-        "rate too small or too large all end there.",
+        f"{_cost(view):.4g}: the net gives one answer for all samples, or nearly so."
     )
 
 
@@ -340,101 +315,83 @@ def _one_class_then_another(view: View) -> bool:
     """At chance, with few different accuracies: the shares of the classes that are answered in turn."""
     values = np.unique(view.val_accuracy)
     few = len(values) <= max(2, len(view.val_accuracy) // 4) and len(view.val_accuracy) >= 6
-    return few and _chance(view) is not None
+    return few and bool(_chance(view))
 
 
-def _metric_still(view: View) -> Symptom | None:
+def _metric_still(view: View) -> str:
     accuracy, loss = view.accuracy, view.loss
-    if len(accuracy) < 5 or len(loss) < 5 or accuracy[-1] > 0.97:
-        return None
+    if min(len(accuracy), len(loss)) < 5 or accuracy[-1] > 0.97:
+        return ""
     falls, moves = 1 - _end(loss) / loss[0], abs(_end(accuracy) - accuracy[0])
     if falls < STILL_FALL or moves > STILL_METRIC or np.ptp(accuracy) > 3 * STILL_METRIC:
-        return None
-    if len(view.val_accuracy) >= 5 and np.ptp(view.val_accuracy) > 5 * STILL_METRIC:
-        return None
-    return Symptom(
-        METRIC_STILL,
-        f"Over {view.span} the loss falls by {falls:.0%} ({_to(loss)}) and the accuracy goes {_to(accuracy)}.",
-        "Print a few predictions beside their labels: does the metric read them as you mean (threshold, labels one-hot or "
-        "not, logits)? For two classes: one sigmoid unit, `binary_crossentropy`, `binary_accuracy`.",
-        "Whether the part of the loss that falls is the data's at all: a penalty falls too.",
-    )
+        return ""
+    if len(view.val_accuracy) and np.ptp(view.val_accuracy) > 5 * STILL_METRIC:
+        return ""
+    return f"Over {view.span} the loss falls by {falls:.0%} ({_to(loss)}) and the accuracy goes {_to(accuracy)}."
 
 
-def _penalty(view: View) -> Symptom | None:
-    for text in (_excess(view), _above_accuracy(view)):
-        if text:
-            return Symptom(
-                PENALTY,
-                text,
-                "Compare accuracies or errors, not losses, of nets with different penalties; `sum(model.losses)` is the "
-                "penalty's part. If the net learns too little, divide the coefficient by ten.",
-                "How much of it the penalty is. Class weights, label smoothing, a second output or unscaled inputs raise a "
-                "loss too.",
-            )
-    return None
+def _penalty(view: View) -> str:
+    return _excess(view) or _above_absolute(view) or _above_accuracy(view)
 
 
 def _excess(view: View) -> str:
     """A loss above the same loss printed as a metric, which has no penalty."""
     loss = view.loss
     for name, values in (("crossentropy", view.crossentropy), ("mean squared error", view.squared)):
-        if not len(loss) or len(values) != len(loss):
+        if not len(loss) or not len(values):
             continue
         # A loss of absolute errors is never above the root of the squared ones.
-        other = view.absolute if len(view.absolute) == len(loss) else np.sqrt(values) if values is view.squared else 0
+        other = view.absolute if len(view.absolute) else np.sqrt(values) if values is view.squared else 0
         if (loss > EXCESS * other).any() and _end(loss) > EXCESS * _end(values) and (loss > values).all():
             part = 1 - _end(values) / _end(loss)
             return (
-                f"The loss ends at {_number(loss[-1])}, the {name} at {_number(values[-1])}: {part:.0%} of the loss is not "
+                f"The loss ends at {loss[-1]:.4g}, the {name} at {values[-1]:.4g}: {part:.0%} of the loss is not "
                 "the data's."
             )
-    return _above_absolute(view)
+    return ""
 
 
 def _above_absolute(view: View) -> str:
+    """A squared loss that is too large for the mean absolute error beside it, in training and held out."""
     loss, absolute = view.loss, view.absolute
-    if not len(loss) or len(absolute) != len(loss) or len(view.squared) or (loss < 1.01 * absolute**2).any():
+    if not len(absolute) or len(view.squared) or (loss < absolute**2).any() or np.allclose(loss, absolute, rtol=0.02):
         return ""
-    both = [(loss, absolute), (view.val_loss, view.val_absolute)][
-        : 1 + (len(view.val_loss) == len(view.val_absolute) > 0)
-    ]
-    if np.allclose(loss, absolute, rtol=0.02) or any(
-        _end(a / np.maximum(b, 1e-12) ** 2) < EXCESS_RATIO for a, b in both
-    ):
+    if _end(loss / np.maximum(absolute, 1e-12) ** 2) < EXCESS_RATIO:
+        return ""
+    if len(view.val_absolute) and _end(view.val_loss / np.maximum(view.val_absolute, 1e-12) ** 2) < EXCESS_HELD_OUT:
         return ""
     return (
-        f"The loss ends at {_number(loss[-1])} beside a mean absolute error of {_number(absolute[-1])}; the mean squared "
-        f"error for that is near {_number(1.6 * absolute[-1] ** 2)}."
+        f"The loss ends at {loss[-1]:.4g} beside a mean absolute error of {absolute[-1]:.4g}; the mean squared "
+        f"error for that is near {1.6 * absolute[-1] ** 2:.4g}."
     )
 
 
 def _above_accuracy(view: View) -> str:
     """A loss far above what so good an accuracy costs."""
     accuracy, loss = view.accuracy, view.loss
-    if not len(accuracy) or len(accuracy) != len(loss):
+    if not len(accuracy) or not len(loss) or _no_meaning(view):
         return ""
     ratio = loss / np.maximum(1 - accuracy, 0.01)
     if _end(ratio) > LOSS_PER_ERROR and _end(loss) > 0.1:
         return (
-            f"The loss ends at {_number(loss[-1])} beside an accuracy of {_number(accuracy[-1])}; crossentropy alone is "
-            f"seldom above {_number(LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01))} there."
+            f"The loss ends at {loss[-1]:.4g} beside an accuracy of {accuracy[-1]:.4g}; crossentropy alone is "
+            f"seldom above {LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01):.4g} there."
         )
     if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and _end(ratio) > 0.6 * FIRST_LOSS_PER_ERROR:
         return (
-            f"The loss starts at {_number(loss[0])} beside an accuracy of {_number(accuracy[0])}, more than guessing costs, "
+            f"The loss starts at {loss[0]:.4g} beside an accuracy of {accuracy[0]:.4g}, more than guessing costs, "
             f"and falls ({_to(loss)}) by more than the accuracy explains ({_to(accuracy)})."
         )
     return ""
 
 
-def _inference_worse(view: View) -> Symptom | None:
+def _inference_worse(view: View) -> str:
     """Held-out losses that are far above the training's from the start, or jump: as batch norm's statistics do."""
     loss, held_out = view.loss, view.val_loss
     if not len(held_out) and len(loss) and np.isfinite(view.log.evaluated.get("loss", np.nan)):
         loss, held_out = loss[-1:], np.array([view.log.evaluated["loss"]])
-    if not len(loss) or len(held_out) != len(loss) or min(loss.min(), held_out.min()) <= 0:
-        return None
+    if not len(loss) or not len(held_out) or min(loss.min(), held_out.min()) <= 0:
+        return ""
     ratio = held_out / loss
     if len(loss) == 1:
         gap = view.accuracy[-1] - view.val_accuracy[-1] if len(view.val_accuracy) and len(view.accuracy) else 1.0
@@ -443,184 +400,161 @@ def _inference_worse(view: View) -> Symptom | None:
         early = float(np.median(ratio[: (len(ratio) + 1) // 2]))
         jump = float(np.median(np.abs(np.diff(np.log(held_out)))))
         jumps = jump >= INFERENCE_JUMP and float(np.median(ratio)) >= INFERENCE_RATIO
-        holds = early >= INFERENCE_RATIO or jumps
+        gap = view.accuracy - view.val_accuracy if len(view.accuracy) and len(view.val_accuracy) else np.ones(1)
+        holds = (early >= INFERENCE_RATIO or jumps) and float(np.median(gap)) > INFERENCE_GAP
         how = f"changing {np.exp(jump):.1f} times from epoch to epoch" if jumps else f"from the start ({_to(held_out)})"
     if not holds:
-        return None
+        return ""
     worst = int(ratio.argmax())
-    return Symptom(
-        INFERENCE_WORSE,
-        f"Held out, the loss is {_number(held_out[worst])} where it is {_number(loss[worst])} in training, {how}.",
-        "`model.evaluate` the training samples. If they are bad there too it is batch norm: `momentum=0.9`, larger batches, "
-        "or more steps.",
-        "Whether there is a batch norm at all: very few training samples, or held-out samples that are prepared otherwise, "
-        "print the same.",
-    )
+    return f"Held out, the loss is {held_out[worst]:.4g} where it is {loss[worst]:.4g} in training, {how}."
 
 
-def _rate_high(view: View) -> Symptom | None:
+def _rate_high(view: View) -> str:
     loss = view.loss
     if len(loss) < 4 or loss.min() <= 0:
-        return None
-    steps = np.diff(np.log(loss))
-    rough = float(np.median(np.abs(steps)))
-    shaken = (steps > 0).mean() >= RATE_UP and rough >= RATE_ROUGH and np.log(loss[0] / _end(loss)) < RATE_NET
-    thrown = loss[0] > RATE_START * _end(loss) and _chance(view) is not None
-    if not (shaken or thrown):
-        return None
-    if thrown:
-        text = f"The first epoch costs {_number(loss[0])}, then the loss stands near {_number(_end(loss))}, which is chance."
-    else:
-        text = (
-            f"The training loss rises in {int((steps > 0).sum())} of {len(steps)} epochs, changes by {np.expm1(rough):.0%} in "
-            f"a typical one, and comes from {_number(loss[0])} to {_number(loss[-1])}."
+        return ""
+    if loss[0] > RATE_START * _end(loss) and _chance(view):
+        return f"The first epoch costs {loss[0]:.4g}, then the loss stands near {_end(loss):.4g}, which is chance."
+    if _restless_at_chance(view):
+        return (
+            f"The net is at chance, and the validation loss goes up and down between {view.val_loss.min():.4g} and "
+            f"{view.val_loss.max():.4g}, above what guessing costs."
         )
-    return Symptom(
-        RATE_HIGH,
-        text,
-        "A learning rate ten times smaller, and inputs scaled to about 0 to 1.",
-        "Whether the rate is to blame: unscaled inputs, very small batches and dropout shake a loss too.",
+    steps, half = np.diff(np.log(loss)), len(loss) // 2
+    rough, net = float(np.median(np.abs(steps))), float(np.log(np.median(loss[:half]) / np.median(loss[half:])))
+    if (steps > 0).mean() < RATE_UP or rough < RATE_ROUGH or net > RATE_NET or (view.accuracy > 0.97).any():
+        return ""
+    return (
+        f"The training loss rises in {(steps > 0).sum()} of {len(steps)} epochs, changes by {np.expm1(rough):.0%} in a "
+        f"typical one, and comes from {loss[0]:.4g} to {loss[-1]:.4g}."
     )
 
 
-def _rate_low(view: View) -> Symptom | None:
+def _restless_at_chance(view: View) -> bool:
+    """A net that stands still for want of gradient costs ln K on validation samples; one thrown about costs more."""
+    if len(view.val_loss) < 5 or not _chance(view):
+        return False
+    guess = np.log(_classes(_end(view.accuracy), _cost(view)))
+    return bool(np.median(view.val_loss) > RATE_RESTLESS * guess and (np.diff(view.val_loss) > 0).mean() >= RATE_UP)
+
+
+def _rate_low(view: View) -> str:
     loss = view.loss
     if len(loss) < 4 or loss.min() <= 0:
-        return None
+        return ""
     steps, total = np.diff(np.log(loss)), float(np.log(loss[0] / loss[-1]))
     if (steps <= 0).mean() < LOW_MONOTONE or not 0 < total < LOW_FALL:
-        return None
+        return ""
     if np.log(loss[len(loss) // 2] / loss[-1]) < LOW_STRAIGHT * total:
-        return None  # levels off
-    return Symptom(
-        RATE_LOW,
-        f"The training loss falls steadily, but by {-np.expm1(-total):.1%} in {len(loss)} epochs ({_to(loss)}), and does not "
-        "level off.",
-        "A learning rate ten times larger, then a hundred times.",
-        "Whether the rate is to blame: inputs far too small, saturated units and a strong penalty slow a net as much.",
+        return ""  # levels off
+    return (
+        f"The training loss falls steadily, but by {-np.expm1(-total):.1%} in {len(loss)} epochs ({_to(loss)}), and "
+        "does not level off."
     )
 
 
-def _overfitting(view: View) -> Symptom | None:
+def _overfitting(view: View) -> str:
     held_out, loss = view.val_loss, view.loss
-    if len(held_out) < OVERFIT_EPOCHS or len(loss) != len(held_out) or held_out.min() <= 0:
-        return None
+    if len(held_out) < OVERFIT_EPOCHS or not len(loss) or held_out.min() <= 0:
+        return ""
     smooth = np.convolve(held_out, np.ones(3) / 3, "valid")
     lowest = int(smooth.argmin())
     rise, left = float(np.log(smooth[-1] / smooth[lowest])), len(smooth) - 1 - lowest
     noise = float(np.median(np.abs(np.diff(np.log(held_out)))))
     if rise < max(np.log(OVERFIT_RISE), noise) or left < max(2, OVERFIT_TAIL * len(held_out)):
-        return None
+        return ""
     if loss[-3:].mean() >= loss[lowest : lowest + 3].mean() or loss[-1] >= smooth[-1]:
-        return None
+        return ""
     epoch = lowest + 1  # the middle of its three
-    return Symptom(
-        OVERFITTING,
-        f"From epoch {view.epochs[-len(held_out) :][epoch]} on the validation loss rises by {np.expm1(rise):.0%} "
-        f"({_number(held_out[epoch])} → {_number(held_out[-1])}) while the training loss falls ({_number(loss[epoch])} → "
-        f"{_number(loss[-1])}).",
-        "Stop there (`EarlyStopping(restore_best_weights=True)`); then more data, a smaller net, dropout or a penalty.",
-        "Whether it costs accuracy: a rising loss beside a steady accuracy is a net that is too sure of itself.",
+    return (
+        f"From epoch {view.epochs[epoch]} on the validation loss rises by {np.expm1(rise):.0%} "
+        f"({_to(held_out[epoch:])}) while the training loss falls ({_to(loss[epoch:])})."
     )
 
 
-def _training_worse(view: View) -> Symptom | None:
+def _training_worse(view: View) -> str:
     """Worse than validation by more than the mean over an epoch explains."""
     loss, held_out = view.loss, view.val_loss
-    if not len(loss) or len(loss) != len(held_out) or min(loss.min(), held_out.min()) <= 0:
-        return None
+    if not len(loss) or not len(held_out) or min(loss.min(), held_out.min()) <= 0:
+        return ""
     late = slice(len(loss) // 2, None)
+    both = len(view.accuracy) and len(view.val_accuracy)
+    gap = float(np.median((view.val_accuracy - view.accuracy)[late])) if both else 0.0
+    least = WORSE_CLEAR if gap < WORSE_ACCURACY else WORSE_LOSS if len(loss) > 2 else WORSE_SHORT
+    if np.median(loss[late] / held_out[late]) < least or gap < 0:
+        return ""
     # The mean over the *next* epoch is of weights after those that were validated.
-    following = loss[1:] / held_out[:-1] if len(loss) > 2 else loss / held_out
-    if np.median(loss[late] / held_out[late]) < WORSE_LOSS or (following[len(loss) // 2 - 1 :] > 1).mean() < 0.8:
-        return None
-    accuracies = ""
-    if len(view.accuracy) == len(view.val_accuracy) == len(loss):
-        if np.median((view.val_accuracy - view.accuracy)[late]) < WORSE_ACCURACY:
-            return None
-        accuracies = f", the accuracies {_number(view.accuracy[-1])} and {_number(view.val_accuracy[-1])}"
-    return Symptom(
-        TRAINING_WORSE,
-        f"In epoch {view.epochs[-1]} the training loss is {_number(loss[-1])}, the validation loss {_number(held_out[-1])}"
-        f"{accuracies}; so it is in most epochs.",
-        "Nothing, as a rule: training figures are means over an epoch, with dropout on. `model.evaluate` the training "
-        "samples to compare. If the net learns too little, halve the dropout.",
-        "Whether it is dropout, other noise, the mean over the epoch, or validation samples that are easier.",
+    if len(loss) > 2 and (loss[1:] > held_out[:-1])[len(loss) // 2 - 1 :].mean() < 0.8:
+        return ""
+    accuracies = f", the accuracies {view.accuracy[-1]:.4g} and {view.val_accuracy[-1]:.4g}" if both else ""
+    return (
+        f"In epoch {view.epochs[-1]} the training loss is {loss[-1]:.4g}, the validation loss {held_out[-1]:.4g}"
+        f"{accuracies}{'; most epochs are like it' if len(loss) > 2 else ''}."
     )
 
 
-def _improving(view: View) -> Symptom | None:
+def _improving(view: View) -> str:
     """Short trainings by their training loss, longer ones by the held-out loss over the last third, as for rows."""
     if len(view.loss) < 2:
-        return None
+        return ""
     short = len(view.loss) < 5
     values = view.loss if short or not len(view.val_loss) else view.val_loss
     last = values[-2:] if short else values[-max(4, len(values) // 3) :]
     if last.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
-        return None
+        return ""
     x, y = np.arange(len(last)), np.log(last)
     slope, at = np.polyfit(x, y, 1)
     rest = float(np.std(y - slope * x - at))
     if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * rest:
-        return None
-    return Symptom(
-        IMPROVING,
-        f"The {'training' if values is view.loss else 'validation'} loss still falls by {-np.expm1(slope):.1%} an epoch at "
-        f"the end ({_to(last)} in {len(last)} epochs).",
-        "More epochs; then compare.",
-        "Where it would end.",
+        return ""
+    return (
+        f"The {'training' if values is view.loss else 'validation'} loss still falls by {-np.expm1(slope):.1%} an "
+        f"epoch at the end ({_to(last)} in {len(last)} epochs)."
     )
 
 
-def _healthy(view: View) -> Symptom | None:
+def _healthy(view: View) -> str:
     loss = view.loss
     if len(loss) < 3:
-        return None
+        return ""
     falls = 1 - _end(loss) / loss[0] if loss[0] > 0 else 0.0
     rises = _end(view.accuracy) - view.accuracy[0] if len(view.accuracy) else 0.0
     if falls < 0.1 and rises < 0.05:
-        return None
+        return ""
     accuracy = f", accuracy {_to(view.accuracy)}" if len(view.accuracy) else ""
     held_out = f"; validation loss {_to(view.val_loss)}" if len(view.val_loss) else ""
-    return Symptom(
-        HEALTHY,
-        f"Over {view.span} the loss goes {_to(loss)}{accuracy}{held_out}.",
-        "Nothing that the log asks for.",
-        "Whether the net could do better: compare with a simple model on the same data.",
-    )
+    return f"Over {view.span} the loss goes {_to(loss)}{accuracy}{held_out}."
 
 
-def _nothing(view: View) -> Symptom:
+def _nothing(view: View) -> str:
     epochs = "one epoch" if len(view.epochs) == 1 else f"{len(view.epochs)} epochs"
     loss = f" (loss {_to(view.loss)})" if len(view.loss) else ", and it has no loss"
-    return Symptom(
-        NOTHING,
-        f"In {epochs} the log shows no clear symptom{loss}.",
-        "Train longer, with validation data and an accuracy or error as metric, and look at the new log.",
-        "Nearly everything.",
-    )
+    return f"In {epochs} the log shows no clear symptom{loss}."
 
 
-RULES: tuple[Callable[[View], Symptom | None], ...] = (
-    *(
-        _diverged,
-        _negative,
-        _zero,
-        _no_meaning,
-        _chance,
-        _constant,
-        _metric_still,
-        _inference_worse,
-        _rate_high,
-        _rate_low,
-    ),
-    *(_penalty, _overfitting, _training_worse, _improving),
-)
+RULES: dict[str, Callable[[View], str]] = {
+    DIVERGED: _diverged,
+    NEGATIVE: _negative,
+    ZERO: _zero,
+    NO_MEANING: _no_meaning,
+    CHANCE: _chance,
+    CONSTANT: _constant,
+    METRIC_STILL: _metric_still,
+    INFERENCE_WORSE: _inference_worse,
+    RATE_HIGH: _rate_high,
+    RATE_LOW: _rate_low,
+    PENALTY: _penalty,
+    OVERFITTING: _overfitting,
+    TRAINING_WORSE: _training_worse,
+    IMPROVING: _improving,
+}
+"""Word → the evidence for it, "" where it does not hold."""
+
 HIDES = {
-    DIVERGED: {*WORDS} - {DIVERGED, NEGATIVE},
-    NEGATIVE: {*WORDS} - {DIVERGED, NEGATIVE},
-    ZERO: {*WORDS} - {ZERO, CONSTANT},
-    NO_MEANING: {CHANCE, CONSTANT, METRIC_STILL, PENALTY},
+    DIVERGED: {*RULES} - {DIVERGED, NEGATIVE},
+    NEGATIVE: {*RULES} - {DIVERGED, NEGATIVE},
+    ZERO: {*RULES} - {ZERO, CONSTANT},
+    NO_MEANING: {CHANCE, CONSTANT, METRIC_STILL},
     CHANCE: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     CONSTANT: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     INFERENCE_WORSE: {OVERFITTING},
