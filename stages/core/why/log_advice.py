@@ -86,7 +86,7 @@ ADVICE = {
     ),
     NOTHING: (
         "Train longer, with validation data and an accuracy or error as metric, and look at the new log.",
-        "Nearly everything.",
+        "Whether the net learns at all.",
     ),
 }
 """Word → (what to try first, what the log cannot tell), in the order in which a log's words are told."""

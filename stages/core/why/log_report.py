@@ -80,7 +80,7 @@ def _symptom(symptom: Symptom) -> str:
         [
             _wrap(f"{symptom.word.upper()}. {symptom.evidence}"),
             _wrap(f"Try first: {symptom.first}", "  "),
-            _wrap(f"Not in the log: {symptom.unknown}", "  "),
+            _wrap(f"The log does not tell {symptom.unknown[0].lower()}{symptom.unknown[1:]}", "  "),
         ]
     )
 

@@ -134,13 +134,14 @@ def _to(values: np.ndarray) -> str:
 def symptoms(log: TrainingLog) -> list[Symptom]:
     """The words that hold for a log, the gravest first; HEALTHY or NOTHING where none does."""
     view = View(log)
-    found = {word: evidence for word, rule in RULES.items() if (evidence := rule(view))}
-    for word, others in HIDES.items():
-        if word in found:
-            found = {other: evidence for other, evidence in found.items() if other not in others}
-    if not found:
-        healthy = _healthy(view)
-        found = {HEALTHY: healthy} if healthy else {NOTHING: _nothing(view)}
+    with np.errstate(all="ignore"):  # a log may hold any number
+        found = {word: evidence for word, rule in RULES.items() if (evidence := rule(view))}
+        for word, others in HIDES.items():
+            if word in found:
+                found = {other: evidence for other, evidence in found.items() if other not in others}
+        if not found:
+            healthy = _healthy(view)
+            found = {HEALTHY: healthy} if healthy else {NOTHING: _nothing(view)}
     return [Symptom(word, found[word], *advice) for word, advice in ADVICE.items() if word in found]
 
 
@@ -243,7 +244,7 @@ def _cost(view: View) -> float:
 
 def _classes(level: float, cost: float) -> int:
     """The number of classes among which guessing gives this accuracy and this loss; 0 if none does."""
-    if not 0 < level <= 0.65:
+    if not 1e-4 < level <= 0.65:
         return 0
     usual = min((2, 3, 4, 5, 10, 100, 1000), key=lambda classes: abs(np.log(level * classes)))
     for classes in (round(float(np.exp(min(cost, 10)))), usual, round(1 / level)):
@@ -354,7 +355,9 @@ def _excess(view: View) -> str:
 def _above_absolute(view: View) -> str:
     """A squared loss that is too large for the mean absolute error beside it, in training and held out."""
     loss, absolute = view.loss, view.absolute
-    if not len(absolute) or len(view.squared) or (loss < absolute**2).any() or np.allclose(loss, absolute, rtol=0.02):
+    if not len(absolute) or not len(loss) or len(view.squared):
+        return ""
+    if (loss < absolute**2).any() or np.allclose(loss, absolute, rtol=0.02):
         return ""
     if _end(loss / np.maximum(absolute, 1e-12) ** 2) < EXCESS_RATIO:
         return ""
@@ -555,7 +558,7 @@ HIDES = {
     NEGATIVE: {*RULES} - {DIVERGED, NEGATIVE},
     ZERO: {*RULES} - {ZERO, CONSTANT},
     NO_MEANING: {CHANCE, CONSTANT, METRIC_STILL},
-    CHANCE: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
+    CHANCE: {METRIC_STILL, OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     CONSTANT: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     INFERENCE_WORSE: {OVERFITTING},
     RATE_LOW: {IMPROVING},
