@@ -216,6 +216,7 @@ def test_every_word_has_advice():
     assert all(first.endswith(".") and unknown.endswith(".") for first, unknown in ADVICE.values())
 
 
+@pytest.mark.filterwarnings("error")
 def test_any_numbers_are_survived():
     """Whatever stands in a log, every rule comes to an end without a warning of NumPy's."""
     names = ["loss", "accuracy", "val_loss", "val_accuracy", "mae", "val_mae", "mse", "lr"]

@@ -288,5 +288,7 @@ STYLES = {
     "bare numbers": _bare_numbers,
 }
 PRINTED = {"Keras 1 verbose=1", "Keras 2 verbose=1", "Keras 3 verbose=1", "verbose=2"}
-AROUND = [_nothing, _callbacks, _evaluation, _mail, _timestamps, _windows, _tabs, _one_line, _one_line_with_blanks]
-AROUND += [_wrapped_between_words, _wrapped_hard, _cut_off, _question, _bold]
+AROUND = [
+    *(_nothing, _callbacks, _evaluation, _mail, _timestamps, _windows, _tabs, _one_line, _one_line_with_blanks),
+    *(_wrapped_between_words, _wrapped_hard, _cut_off, _question, _bold),
+]

@@ -361,7 +361,8 @@ def _above_absolute(view: View) -> str:
         return ""
     if _end(loss / np.maximum(absolute, 1e-12) ** 2) < EXCESS_RATIO:
         return ""
-    if len(view.val_absolute) and _end(view.val_loss / np.maximum(view.val_absolute, 1e-12) ** 2) < EXCESS_HELD_OUT:
+    held_out, val_absolute = view.val_loss, view.val_absolute
+    if len(held_out) and len(val_absolute) and _end(held_out / np.maximum(val_absolute, 1e-12) ** 2) < EXCESS_HELD_OUT:
         return ""
     return (
         f"The loss ends at {loss[-1]:.4g} beside a mean absolute error of {absolute[-1]:.4g}; the mean squared "
