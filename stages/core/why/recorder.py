@@ -573,9 +573,11 @@ class Net:
 
     def follow(self, x):
         """A subclassed net as a functional one, by calling it on symbolic inputs; kept if both predict the same."""
+        if self.kind == "functional" and len(self.model.inputs) + len(self.model.outputs) > 2:
+            self.same = self.keras.Model(list(self.model.inputs), list(self.model.outputs), name=self.model.name)
         if self.same is not None:
             return
-        try:
+        with contextlib.suppress(Exception):  # whatever the user's `call` does with symbolic inputs
             few = _tensors(cut(x, 0, 2))
             expected = self.model(few, training=False) if self._trains_apart() else self.model(few)
             if getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None):  # functional at heart
@@ -583,13 +585,15 @@ class Net:
             else:
                 inputs = _map(few, lambda tensor: self.keras.Input(tuple(tensor.shape)[1:], dtype=tensor.dtype))
                 outputs = self._through(inputs)
-            same = self.keras.Model(inputs, outputs)
-            both = [leaves(expected), leaves(same(few, training=False))]
-            alike = all(np.allclose(mine, its, rtol=1e-4, atol=1e-5) for mine, its in zip(*both))
-            if alike and len(same.trainable_weights) == len(self.model.trainable_weights):
+            drawn = self.keras.Model(inputs, outputs)
+            config = json.loads(drawn.to_json())
+            self._clean(config)
+            same = self.keras.models.model_from_json(json.dumps(config))
+            same.set_weights(drawn.get_weights())
+            both = leaves(expected), leaves(same(few, training=False))
+            agree = all(np.allclose(mine, its, rtol=1e-4, atol=1e-5) for mine, its in zip(*both))
+            if agree and len(same.trainable_weights) == len(self.model.trainable_weights):
                 self.same, self.followed = same, True
-        except Exception:
-            self.same = None
 
     def _through(self, inputs):
         """Outputs for symbolic inputs; the user's own layers are followed into Keras' layers inside them."""
@@ -639,8 +643,6 @@ class Net:
                 found.append({**facts, "custom": custom, "inside": name, "at": made(layer)})
                 if custom and not self.followed:
                     self.custom.append(f"layer {type(layer).__name__}")
-                elif type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):  # Keras 2
-                    self.custom.append(f"operation {layer.name}")
                 elif type(layer).__name__ == "Lambda":
                     self.custom.append(f"Lambda layer {layer.name!r}")
                 elif hasattr(layer, "get_vocabulary"):
@@ -650,7 +652,7 @@ class Net:
         walk(self.model, None)
         return found
 
-    def json(self):
+    def json(self, samples):
         """Its configuration as text, or None."""
         if self.same is None:
             self.custom.append(f"subclassed model {type(self.model).__name__}")
@@ -662,18 +664,27 @@ class Net:
             return None
         config.pop("compile_config", None)
         self._clean(config)
+        self.fill(config, samples)
         self.custom += _foreign(config)
         return json.dumps(config)
 
     def _clean(self, config):
         """Take the marks of `follow` out of a configuration, and regularizers that were set too late to act."""
         idle = {layer.name: words for layer, words in self.late()}
-        for layer in config.get("config", {}).get("layers", []):
+        for layer in config["config"].get("layers", []):
             for node in layer.get("inbound_nodes", []):
-                if isinstance(node, dict):
-                    node.get("kwargs", {}).pop("training", None)
+                for words in _words(node):
+                    words.pop("training", None)
             for word in idle.get(layer["config"].get("name"), ()):
                 layer["config"][word] = None
+
+    def fill(self, config, samples):
+        """Sizes that a sequential net leaves open, from the samples: some layers of Keras 3 need them."""
+        first = config["config"]["layers"][0]
+        for key in ("batch_shape", "batch_input_shape"):
+            shape = first["config"].get(key)
+            if self.kind == "sequential" and shape and len(shape) == samples.x[0].ndim and not samples.ragged:
+                first["config"][key] = [shape[0], *samples.x[0].shape[1:]]
 
     def late(self):
         """Layers with regularizers that were set after the layer was built: Keras takes no notice of them."""
@@ -710,6 +721,13 @@ def _map(value, function):
     return function(value)
 
 
+def _words(node):
+    """The call arguments in a node of a functional net, by Keras 3 a dict and by Keras 2 lists."""
+    if isinstance(node, dict):
+        return [node.get("kwargs", {})]
+    return [entry[3] for entry in node if isinstance(entry, list) and len(entry) > 3 and isinstance(entry[3], dict)]
+
+
 def _foreign(config):
     """What a configuration names that is not Keras' own, like "function my_activation"."""
     if isinstance(config, list):
@@ -717,6 +735,8 @@ def _foreign(config):
     if not isinstance(config, dict):
         return []
     kind, package = config.get("class_name"), (config.get("module") or "keras").partition(".")[0]
+    if kind in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):  # Keras 2
+        return [f"operation {config.get('name')}"]
     if kind == "function" and isinstance(config.get("config"), str) and package not in KERAS:
         return [f"function {config['config']}"]
     own = [] if kind is None or package in (*KERAS, "builtins") else [f"{config['class_name']} of {config['module']}"]
@@ -1277,7 +1297,7 @@ class Recorder:
 
     def net_facts(self, net, samples):
         model = net.model
-        text = net.json()
+        text = net.json(samples)
         layers = net.layers(self.made.get)
         inputs = net.shapes("inputs") or [[None, *array.shape[1:]] for array in samples.x]
         outputs = net.shapes("outputs") or self.predicted_shapes(model, samples)
