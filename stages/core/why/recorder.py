@@ -100,6 +100,22 @@ def is_keras(thing):
     return (getattr(thing, "__module__", None) or "").partition(".")[0] in KERAS
 
 
+def python_3(text):
+    """A text with the print statements of Python 2 as calls, line by line; others stay."""
+    changed = re.sub(r"(?m)^(\s*|.*:\s*)print[ \t]+(?![=(])(.+?)[ \t]*(,?)$", r"\1print(\2)", text)
+    return changed.replace("\t", "    ")
+
+
+def parsed(text, file="<script>"):
+    """The syntax tree of a text, of Python 2 where only its print statements keep it from being Python 3."""
+    try:
+        return ast.parse(text, file)
+    except SyntaxError:
+        with contextlib.suppress(SyntaxError):
+            return ast.parse(python_3(text), file)
+        raise
+
+
 # --- the user's code ------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +148,7 @@ class Code:
         if file not in self.trees:
             try:
                 text = Path(file).read_text(encoding="utf-8", errors="replace")
-                self.trees[file] = text.splitlines(), ast.parse(text)
+                self.trees[file] = text.splitlines(), parsed(text)
             except (OSError, SyntaxError, ValueError):
                 self.trees[file] = [], None
         return self.trees[file]
@@ -783,11 +799,16 @@ def loss_facts(keras, loss):
 def _changed(loss):
     """Arguments of a loss that are not as by default."""
     try:
-        config = plain(loss.get_config())
-        usual = plain(type(loss)().get_config())
+        config, usual = _arguments(loss), _arguments(type(loss)())
     except Exception:
         return {}
-    return {key: config[key] for key in config if key not in ("name", "fn", "dtype") and config[key] != usual.get(key)}
+    return {
+        key: value for key, value in config.items() if key not in ("name", "fn", "dtype") and value != usual.get(key)
+    }
+
+
+def _arguments(loss):
+    return plain({**loss.get_config(), **getattr(loss, "_fn_kwargs", {})})  # Huber's configuration lacks its delta
 
 
 def metric_facts(metric):
@@ -1567,18 +1588,12 @@ def _cifar10(archive, folder):
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-def python_3(text):
-    """A text with the print statements of Python 2 as calls, line by line; others stay."""
-    return re.sub(r"(?m)^(\s*|.*:\s*)print[ \t]+(?![=(])(.+?)[ \t]*(,?)$", r"\1print(\2)", text).replace("\t", "    ")
-
-
 def compiled(text, file, recorder):
     """The code object of a script."""
     try:
         return compile(text, file, "exec")
     except SyntaxError:
-        changed = python_3(text)
-        code = compile(changed, file, "exec")  # raises again where Python 2's print was not all
+        code = compile(parsed(text, file), file, "exec")
         recorder.tell("print statements of Python 2", "calls")
         builtins.xrange, builtins.raw_input, builtins.unicode = range, input, str
         return code

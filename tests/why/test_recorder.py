@@ -1,0 +1,440 @@
+"""Scripts recorded for real, each in a process of its own; and the arithmetic on samples, without Keras."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from stages.core.base.errors import UserError
+from stages.core.why import keras2, recorder, scripts
+from stages.core.why.record import record
+
+OLD = """
+import argparse, os
+import matplotlib
+matplotlib.use("TkAgg")
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.models import Sequential
+from keras.layers.core import Dense, Dropout
+from keras.layers.normalization import BatchNormalization
+from keras.optimizers import SGD
+from keras.regularizers import l2
+from keras.utils import np_utils
+from keras.callbacks import EarlyStopping, LearningRateScheduler, Callback
+parser = argparse.ArgumentParser()
+parser.add_argument("--samples", type=int)
+samples = parser.parse_args().samples
+np.random.seed(7)
+print "samples:", samples
+labels = np.repeat([0, 1, 2], [samples // 2, samples // 4, samples // 4])
+X = np.random.rand(samples, 8) * 255 + labels[:, None]
+lost = l2(0.3)
+class Printer(Callback):
+    pass
+model = Sequential()
+model.add(Dense(output_dim=12, input_dim=8, init="uniform", activation="relu", W_regularizer=l2(0.01)))
+model.add(BatchNormalization())
+model.add(Dropout(p=0.25))
+model.add(Dense(3, activation="softmax"))
+model.layers[0].bias_regularizer = l2(0.5)
+model.compile(loss="categorical_crossentropy", optimizer=SGD(lr=0.5, decay=0.1, momentum=0.9), metrics=["acc"])
+plt.plot([1, 2]); plt.show()
+targets = np_utils.to_categorical(labels, 3)
+os.chdir("/")
+try:
+    model.fit(
+        X, targets, nb_epoch=4, batch_size=16, validation_split=0.25,
+        callbacks=[EarlyStopping(patience=3), LearningRateScheduler(lambda epoch: 0.1 / (1 + epoch)), Printer()])
+except:
+    print("swallowed")
+other = model.fit(X, targets, epochs=1)
+"""
+
+SECOND = """
+import numpy as np
+import tensorflow as tf
+from helper import make
+tf.random.set_seed(3)
+class Block(tf.keras.layers.Layer):
+    def __init__(self, width):
+        super().__init__()
+        self.dense = tf.keras.layers.Dense(width, activation=tf.nn.relu)
+    def call(self, x):
+        return self.dense(x)
+class Net(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.block, self.drop, self.out = Block(6), tf.keras.layers.Dropout(0.5), tf.keras.layers.Dense(1)
+    def call(self, x, training=False):
+        x = self.block(x)
+        if training:
+            x = self.drop(x, training=training)
+        return self.out(x) * 2.0
+def closeness(y_true, y_pred):
+    return tf.reduce_mean(y_true - y_pred)
+x, y = make()
+first = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+first.compile("sgd", "mse", metrics=["mae"])
+history = first.fit(x, y, epochs=30, verbose=0)
+assert len(history.history["loss"]) == 30
+net = Net()
+net.compile(tf.keras.optimizers.Adam(0.01, clipnorm=1.0), tf.keras.losses.Huber(delta=2.0), metrics=[closeness, "mae"])
+np.save("loss.npy", net.evaluate(x, y, verbose=0)[0])
+batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(20)
+net.fit(batches, validation_data=batches.take(2), epochs=9, class_weight=None, verbose=2)
+"""
+
+HELPER = """
+import numpy as np
+def make():
+    x = np.random.RandomState(0).rand(100, 5).astype("float32")
+    return x, x.sum(axis=1) * 3
+"""
+
+LOOP = """
+import tensorflow as tf
+model = tf.keras.Sequential([tf.keras.layers.Dense(4, kernel_regularizer="l2"), tf.keras.layers.Dense(1)])
+optimizer = tf.keras.optimizers.SGD(0.1)
+x = tf.random.normal((64, 3))
+for step in range(10):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(x) ** 2)
+    optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+"""
+
+BATCHES = {
+    "nbformat": 4,
+    "cells": [
+        {
+            "cell_type": "code",
+            "source": ["%matplotlib inline\n", "import numpy as np\n", "from tensorflow import keras"],
+        },
+        {"cell_type": "markdown", "source": "model.fit(x)"},
+        {
+            "cell_type": "code",
+            "source": "x = np.random.rand(80, 3)\n"
+            "y = np.arange(80) % 3\n"
+            "display(x)\n"
+            "net = keras.Sequential([keras.layers.Dense(3, activation='softmax')])\n"
+            "net.compile('adam', 'categorical_crossentropy')\n"
+            "for epoch in range(7):\n"
+            "    !date\n"
+            "    for start in range(0, 80, 20):\n"
+            "        net.train_on_batch(x[start:start + 20], keras.utils.to_categorical(y)[start:start + 20])",
+        },
+    ],
+}
+
+SHAPE = """
+import numpy as np, keras
+model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3, "softmax")])
+model.compile("adam", "categorical_crossentropy")
+model.fit(np.zeros((50, 4)), np.arange(50) % 3, epochs=2)
+"""
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("scripts")
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def old(folder):
+    """A script in the spellings of Keras 1 and Python 2, as people post them."""
+    return record(write(folder, "old.py", OLD), ["--samples", "400"], max_samples=100)
+
+
+@pytest.fixture(scope="session")
+def second(folder):
+    """The second fit of a script that trains two nets; its data come from a module of its own."""
+    write(folder, "helper.py", HELPER)
+    with contextlib.chdir(folder):  # the script writes a file where it runs
+        return record(write(folder, "second.py", SECOND), fit="net")
+
+
+# --- what a script hands over ---------------------------------------------------------------------------------------
+
+
+def test_the_net_and_its_settings_in_the_words_of_keras_3(old):
+    assert old.model_kind == "sequential" and old.input_shapes == [[None, 8]] and old.output_shapes == [[None, 3]]
+    assert old.parameters == 8 * 12 + 12 + 4 * 12 + 12 * 3 + 3
+    assert [layer.kind for layer in old.layers] == ["InputLayer", "Dense", "BatchNormalization", "Dropout", "Dense"]
+    dense = json.loads(old.model_json)["config"]["layers"][1]["config"]
+    assert dense["kernel_regularizer"]["config"] == {"l2": pytest.approx(0.01)}
+    optimizer = old.compiled.optimizer
+    assert optimizer.name == "SGD" and optimizer.learning_rate == pytest.approx(0.5)
+    assert optimizer.config["learning_rate"]["config"]["decay_rate"] == pytest.approx(0.1)
+    assert [loss.name for loss in old.compiled.losses] == ["categorical_crossentropy"]
+    assert [metric.name for metric in old.compiled.metrics[0]] == ["accuracy"]
+    assert (old.budget.epochs, old.budget.batch_size, old.budget.shuffle) == (4, 16, True)
+    assert {"lr= as learning_rate=", "nb_epoch= as epochs="} <= set(old.translated)
+    assert old.seeds == {"numpy.random.seed": 7} and not old.repeats_order
+    assert old.custom == [] and old.left_out == ["callback Printer"] and old.first_step_error is None
+
+
+def test_places_in_the_users_code(old):
+    assert Path(old.layers[3].at.file).name == "old.py"
+    assert old.layers[3].at.call == "Dropout(p=0.25)"
+    assert old.layers[3].at.text == OLD.splitlines()[old.layers[3].at.line - 1]
+    assert old.compiled.at.call.startswith("model.compile(")
+    assert old.fit.at.text.splitlines()[1].strip().startswith("X, targets, nb_epoch=4")
+    assert [source.text.split(" =")[0] for source in old.other_fits] == ["other"]
+
+
+def test_regularizers_that_penalize_nothing(old):
+    idle = {entry.reason: entry for entry in old.idle_regularizers}
+    assert idle["given to no layer"].at.call == "l2(0.3)"
+    assert idle["set after the layer was built"].config == {"l2": pytest.approx(0.5)}
+    assert json.loads(old.model_json)["config"]["layers"][1]["config"]["bias_regularizer"] is None
+    assert len(old.idle_regularizers) == 2
+
+
+def test_samples_are_cut_to_a_limit_with_class_shares_order_and_facts_on_all(old):
+    assert (old.train.samples.total, old.train.samples.kept, len(old.train.x[0])) == (300, 99, 99)
+    kept = old.train.y[0].argmax(axis=1)
+    assert np.bincount(kept).tolist() == [66, 33] and (np.diff(kept) >= 0).all()
+    (targets,), (inputs,) = old.train.targets, old.train.inputs
+    assert targets.counts == {"0": 200, "1": 100, "2": 0} and targets.one_hot and targets.sorted_by_class
+    assert inputs.maximum > 254 and len(inputs.column_std) == 8 and inputs.finite
+    assert old.validation.origin == "split" and old.validation.targets[0].counts == {"0": 0, "1": 0, "2": 100}
+    assert old.validation_split == 0.25
+
+
+def test_callbacks_with_their_settings(old):
+    stopping, schedule, _ = old.callbacks
+    assert stopping.settings["patience"] == 3 and stopping.settings["monitor"] == "val_loss"
+    assert schedule.settings["learning_rates"] == pytest.approx([0.1, 0.05, 0.1 / 3, 0.025])
+
+
+def test_another_fit_by_name_and_a_subclassed_net_made_functional(tensorflow, second):
+    assert (second.fit.index, second.model_kind, second.earlier_fits[0].model) == (2, "subclass", "sequential")
+    assert second.custom == [] and second.left_out == ["metric closeness"]
+    assert second.compiled.losses[0].model_dump() == {"name": "huber", "config": {"delta": 2.0}, "custom": False}
+    assert second.compiled.optimizer.config["clipnorm"] == 1.0
+    assert second.train.origin == "tf.data" and second.budget.batch_size == 20 and second.train.samples.total == 100
+    assert second.validation.samples.kept == 40
+    assert second.seeds == {"tf.random.set_seed": 3} and not second.repeats_order  # tf.data has an order of its own
+
+
+def test_a_net_rebuilt_from_the_record_is_the_scripts(tensorflow, folder, second):
+    """Structure, weights and every sample: the loss that the script saw; dropout acts in training alone."""
+    net = rebuilt(second)
+    net.compile(loss=tensorflow.keras.losses.Huber(**second.compiled.losses[0].config))
+    found = net.evaluate(second.train.x[0], second.train.y[0], verbose=0)
+    assert found == pytest.approx(float(np.load(folder / "loss.npy")), rel=1e-5)
+    assert [type(layer).__name__ for layer in net.layers][:4] == ["InputLayer", "Dense", "Dropout", "Dense"]
+    few = np.ones((4000, 5), "float32")
+    assert np.ptp(net(few, training=True)) > 0 == np.ptp(net(few, training=False))
+
+
+def rebuilt(found):
+    import keras
+
+    net = keras.models.model_from_json(found.model_json)
+    for name, weights in found.weights.items():
+        if weights:
+            net.get_layer(name).set_weights(weights)
+    return net
+
+
+def test_a_loop_over_train_on_batch_in_a_notebook(folder):
+    found = record(write(folder, "batches.ipynb", json.dumps(BATCHES)))
+    assert (found.fit.method, found.budget.epochs, found.budget.batch_size) == ("train_on_batch", 7, 20)
+    assert found.train.samples.total == 80 and found.train.origin == "batches"
+    assert found.train.targets[0].counts == {"0": 27, "1": 27, "2": 26}
+
+
+def test_what_keras_says_to_the_first_batch_is_kept(folder):
+    found = record(write(folder, "shape.py", SHAPE))
+    assert "same rank" in found.first_step_error and "\n" not in found.first_step_error
+
+
+# --- scripts that cannot be recorded: one line ----------------------------------------------------------------------
+
+
+def test_a_loop_of_ones_own_says_that_its_penalties_have_no_effect(folder):
+    with pytest.raises(UserError, match=r"^loop\.py:9: .*GradientTape.*penalties have no effect") as caught:
+        record(write(folder, "loop.py", LOOP))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "import sys\nif len(sys.argv) < 3:\n    sys.exit('usage: train.py DATA')\n",
+            r"^s\.py:3: .*usage: train\.py DATA$",
+        ),
+        ("name = input('Data? ')\nopen(name)\n", r"^s\.py:2: FileNotFoundError.*asks for input, 'Data\?'"),
+        ("def f(:\n", r"^s\.py:1: SyntaxError"),
+        ("import not_there\n", r"^s\.py:1: ModuleNotFoundError: No module named 'not_there' \(under "),
+        ("x = 1\n", r"s\.py: the script ends without calling fit$"),
+        ("import os\nprint('a last word')\nos.abort()\n", r"s\.py: it was ended by signal 6.*$"),
+    ],
+)
+def test_a_script_that_does_not_come_to_fit(tmp_path, text, line):
+    with pytest.raises(UserError, match=line):
+        record(write(tmp_path, "s.py", text))
+
+
+def test_time_and_memory_end_a_script_with_all_its_children(tmp_path):
+    fork = "import os, time\nif os.fork() == 0:\n    open('child', 'w').write(str(os.getpid()))\n"
+    script = write(tmp_path, "s.py", fork + "data = bytearray(2 ** 28)\ntime.sleep(60)\n")
+    with contextlib.chdir(tmp_path):
+        with pytest.raises(UserError, match=r"s\.py: it takes more than 0\.2 GiB"):
+            record(script, memory=0.2)
+        with pytest.raises(UserError, match=r"s\.py: it did not come to fit in 1 seconds"):
+            record(script, seconds=1)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int((tmp_path / "child").read_text())).status() == psutil.STATUS_ZOMBIE
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        record(tmp_path / "none.py")
+    with pytest.raises(UserError, match="cannot be run"):
+        record(write(tmp_path, "s.py", ""), python=tmp_path / "python")
+    with pytest.raises(UserError, match="not a notebook"):
+        record(write(tmp_path, "s.ipynb", "{}"))
+
+
+# --- arithmetic on samples ------------------------------------------------------------------------------------------
+
+
+def test_deviations_are_exact_for_values_that_are_large_beside_their_spread():
+    column = np.arange(20_000) % 2 + 1.6e9
+    facts = recorder.values_of(np.stack([column, np.full(20_000, 5.0)], axis=1), "x")
+    assert facts["column_std"] == pytest.approx([0.5, 0.0], abs=1e-9)
+    assert facts["column_mean"][0] == pytest.approx(1.6e9 + 0.5)
+
+
+def test_values_that_are_not_finite_are_told_and_left_out():
+    facts = recorder.values_of(np.array([1.0, np.nan, 3.0, np.inf]), "x")
+    assert (facts["finite"], facts["minimum"], facts["maximum"], facts["mean"]) == (False, 1.0, 3.0, 2.0)
+
+
+def test_which_targets_are_classes():
+    one_hot = np.eye(4)[[0, 1, 2, 3, 3]]
+    assert recorder.classes_of(one_hot)[1]
+    assert recorder.classes_of(one_hot * 2)[0] is None  # several outputs
+    assert recorder.classes_of(np.linspace(0, 1, 500))[0] is None  # a regression
+    assert recorder.classes_of(np.arange(500) % 9)[0].max() == 8
+    assert recorder.classes_of(np.array(["a", "b"] * 20))[0].tolist()[:3] == [0, 1, 0]
+
+
+def test_an_order_by_class_is_seen_and_a_random_one_is_not():
+    labels = np.repeat([0, 1, 2], 20)
+    assert recorder.values_of(labels, "y", target=True)["sorted_by_class"]
+    assert not recorder.values_of(np.random.RandomState(0).permutation(labels), "y", target=True)["sorted_by_class"]
+
+
+def test_a_generator_without_an_end_is_drawn_until_it_begins_again():
+    def batches():
+        while True:
+            for start in range(5):
+                yield np.full((4, 2), start), np.full(4, start)
+
+    samples = recorder.from_batches(batches(), None, ((), ()), limit=1000)
+    assert (samples.total, samples.drawn) == (20, 20)
+    assert samples.y[0].tolist() == sorted(samples.y[0].tolist())
+
+
+def test_a_generator_that_never_repeats_is_drawn_to_the_limit():
+    def batches():
+        number = 0
+        while True:
+            number += 1
+            yield np.full((4, 2), number), np.zeros(4)
+
+    samples = recorder.from_batches(batches(), None, ((), ()), limit=10)
+    assert samples.total is None and samples.drawn == 12
+
+
+def test_sequences_of_different_length_are_filled_with_zeros_at_the_end():
+    joined, padded = recorder.joined([np.ones((1, 2, 1)), np.ones((2, 3, 1))])
+    assert padded and joined[..., 0].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
+
+
+def test_inputs_by_name_come_in_the_order_of_the_net():
+    a, b = np.zeros(3), np.ones(3)
+    assert recorder.leaves({"b": b, "a": a}, ["a", "b"])[0] is a
+    assert len(recorder.leaves([[1, 2], [3, 4]])) == 1  # a list of samples, not two inputs
+
+
+def test_inputs_and_targets_of_different_length_are_refused():
+    with pytest.raises(recorder.NotSamples):
+        recorder.from_arrays(np.zeros((3, 1)), np.zeros(4), None, ((), ()), 32)
+
+
+def test_print_statements_of_python_2():
+    text = 'print "a", b\nif x: print "%d" % x\nprint(c)\nprinted = 1\n'
+    assert recorder.python_3(text).splitlines() == ['print("a", b)', 'if x: print("%d" % x)', "print(c)", "printed = 1"]
+
+
+def test_a_notebooks_magics_keep_their_lines(tmp_path):
+    cells = [{"cell_type": "code", "source": "for i in range(2):\n    !ls\n%time f()\nx = a % 2"}]
+    cells += [
+        {"cell_type": "code", "source": "%%bash\npip install keras"},
+        {"cell_type": "code", "source": "%%time\ny = 2"},
+    ]
+    path = write(tmp_path, "n.ipynb", json.dumps({"cells": cells}))
+    lines = [line for line in scripts.text(path).splitlines() if line]
+    assert [line.split("#")[0].strip() for line in lines] == [
+        *("for i in range(2):", "pass", "pass", "x = a % 2"),
+        *("pass", "pass", "pass", "y = 2"),
+    ]
+    assert scripts.text(tmp_path / "n.py") is None
+
+
+# --- Keras 2 --------------------------------------------------------------------------------------------------------
+
+
+def old_layer(kind, **config):
+    return {"class_name": kind, "config": {"name": kind.lower(), "trainable": True, "dtype": "float32", **config}}
+
+
+def test_a_configuration_of_keras_2_is_read_by_keras_3(tensorflow):
+    import keras
+
+    zeros = {"class_name": "Zeros", "config": {}}
+    layers = [
+        old_layer("LSTM", units=4, batch_input_shape=[None, 5, 3], time_major=False, implementation=2),
+        old_layer("LeakyReLU", alpha=0.25),
+        old_layer("BatchNormalization", axis=[1], momentum=0.9),
+        old_layer(
+            "Dense", units=2, bias_initializer=zeros, kernel_regularizer={"class_name": "L2", "config": {"l2": 0.5}}
+        ),
+    ]
+    config = keras2.model({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
+    net = keras.models.model_from_json(json.dumps(config))
+    assert net.input_shape == (None, 5, 3) and net.count_params() == 4 * 4 * (3 + 4 + 1) + 16 + 10
+    assert net.layers[1].negative_slope == 0.25 and net.layers[2].momentum == 0.9
+    assert net.layers[3].kernel_regularizer.l2 == pytest.approx(0.5)
+
+
+def test_decay_of_keras_2_is_a_schedule():
+    config = keras2.optimizer({"learning_rate": 0.5, "decay": 0.1, "momentum": 0.9, "is_legacy_optimizer": True})
+    assert config["momentum"] == 0.9 and set(config) == {"learning_rate", "momentum"}
+    assert config["learning_rate"]["config"]["decay_rate"] == 0.1
+
+
+@pytest.mark.skipif("REGBENCH_TF_KERAS_PYTHON" not in os.environ, reason="no Python with tf_keras is named")
+def test_keras_2_by_tf_keras(tensorflow, folder, monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    write(folder, "helper.py", HELPER)
+    found = record(write(folder, "legacy.py", SECOND), python=os.environ["REGBENCH_TF_KERAS_PYTHON"], fit=2)
+    assert found.keras.startswith("2") and found.model_kind == "subclass"
+    assert found.custom == ["operation tf.math.multiply"]  # `* 2.0` is an operation of TensorFlow there
+    assert found.compiled.losses[0].config == {"delta": 2.0}
+    assert found.compiled.optimizer.config["clipnorm"] == 1.0
