@@ -206,6 +206,18 @@ def test_negative_and_zero():
     assert "loss of zero" not in said(loss=[0.5, 0.1, 0.0], accuracy=[0.8, 0.99, 1.0])
 
 
+def test_outputs_that_saturate_cost_what_keras_2_counts_at_most():
+    text = "".join(f"Epoch {i}/3\n100/100 - 3s - loss: 14.5063 - acc: 0.1000\n" for i in (1, 2, 3))
+    assert words(parse(text)[0]) == ["saturated output", "at chance", "constant output"]
+    assert said(loss=[4.3712, 4.3695, 4.3707, 4.3698], acc=[0.7287, 0.7284, 0.7284, 0.7286]) == ["saturated output"]
+    assert words(parse("1 1.1921e-07 0.34\n2 1.1921e-07 0.34\n3 1.1921e-07 0.34")[0])[0] == "loss of zero"
+
+
+def test_a_squared_error_beside_an_accuracy_is_not_the_loss():
+    accuracy = 0.75 - down(0.15, 0, rate=0.6)
+    assert said(loss=down(1.8, 0.9, rate=0.6), mean_squared_error=down(0.005, 0.003), accuracy=accuracy) == ["healthy"]
+
+
 def test_several_outputs_are_not_judged_by_the_accuracy_of_one():
     columns = {"loss": down(9, 6), "a_loss": down(3, 2), "b_loss": down(6, 4), "a_accuracy": 0.98 - down(0.3, 0)}
     assert said(**columns) == ["healthy"]

@@ -27,7 +27,7 @@ class Written:
 def write(columns: Columns, rng: np.random.Generator) -> Written:
     """The log in one of the styles, drawn by `rng`, with what surrounds a log in real life."""
     names = list(STYLES)
-    if not {"loss", "val_loss"} <= set(columns) or len(columns) != 4:
+    if not {"loss", "val_loss"} <= set(columns) or len(columns) != 4 or not any("acc" in name for name in columns):
         names.remove("bare numbers")
     style = names[rng.integers(len(names))]
     text, rounded = STYLES[style](columns, rng)

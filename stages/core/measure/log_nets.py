@@ -1,11 +1,11 @@
 """Small nets with known faults, trained by plain Keras, to try the words for training logs on.
 
-`recipes` draws what to train; `train` trains one and says, apart from its log, what is true of it: by looking into the
-net, by evaluating it on many held-out samples that its log knows nothing of, by training it longer and at other
-learning rates. The kinds "tuning" and "test" share no data set, net or seed: thresholds are chosen on the one and
-judged on the other.
+`recipes` draws what to train; `train` trains one and gathers what its log does not show, by looking into the net, by
+evaluating it on many held-out samples, by training it longer and at other learning rates; `truth` makes words of that.
+The kinds "tuning" and "test" share no data set, net or seed: thresholds are chosen on the one and judged on the other.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,10 +15,29 @@ import numpy as np
 import tensorflow as tf
 from sklearn import datasets
 
+from stages.core.why.log_advice import (
+    CHANCE,
+    CONSTANT,
+    DIVERGED,
+    HEALTHY,
+    IMPROVING,
+    INFERENCE_WORSE,
+    METRIC_STILL,
+    NEGATIVE,
+    NO_MEANING,
+    OVERFITTING,
+    PENALTY,
+    RATE_HIGH,
+    RATE_LOW,
+    SATURATED,
+    TRAINING_WORSE,
+    ZERO,
+)
+from stages.core.why.log_symptoms import RULES
+
 Kind = Literal["tuning", "test"]
 Array = np.ndarray
 
-# Words that are true of a training. They are those of stages/core/why/log_symptoms.py, but what they mean is here.
 BIG_GAIN = 0.1
 """Gain in skill, from 0 for guessing to 1, that makes another learning rate the cure, when it doubles the skill too."""
 
@@ -62,11 +81,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Example:
-    """A training: its log, and what is true of it."""
+    """A training: its log, and what its log does not show."""
 
     recipe: Recipe
     columns: dict[str, list[float]]
-    truth: list[str]
     facts: dict[str, float]
 
 
@@ -204,6 +222,12 @@ def _skill(predicted: Array, y: Array, classes: int) -> float:
     return float(((_decided(predicted) == y).mean() - guess) / (1 - guess))
 
 
+def one_thread() -> None:
+    """Nets this small lose time on threads; call before anything is trained."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def train(kind: Kind, recipe: Recipe) -> Example:
     """Train one net and find out what is true of it."""
     keras.utils.set_random_seed(recipe.seed)
@@ -236,7 +260,7 @@ def train(kind: Kind, recipe: Recipe) -> Example:
         go_on(recipe.epochs)
         facts[f"skill_{name}"] = _skill(predict(task.train[0]), task.train[1], task.classes)
     columns = {name: [float(value) for value in values] for name, values in history.items()}
-    return Example(recipe, columns, _truth(recipe, task, facts, columns), facts)
+    return Example(recipe, columns, facts)
 
 
 def _batches(recipe: Recipe, task: Task) -> tf.data.Dataset:
@@ -303,54 +327,76 @@ def _training_mode(model: keras.Model, x: Array) -> Array:
     return predicted
 
 
-def _truth(recipe: Recipe, task: Task, facts: dict[str, float], columns: dict[str, list[float]]) -> list[str]:
+def judged(recipe: Recipe) -> set[str]:
+    """The words that can be judged: of a net with the wrong output or labels only what is wrong is known, and outputs
+    that saturate cost more than a limit in Keras 2 alone."""
+    return set(RULES) - {SATURATED} if recipe.head == "fit" else _HEADLESS
+
+
+_HEADLESS = {DIVERGED, NEGATIVE, ZERO, NO_MEANING, METRIC_STILL}
+
+
+def truth(example: Example) -> set[str]:
     """The words that are true, whether the log can show them or not."""
-    loss = np.array(columns["loss"])
+    recipe, facts, loss = example.recipe, example.facts, np.array(example.columns["loss"])
+    classes = next(tasks[recipe.task][0] for tasks in TASKS.values() if recipe.task in tasks)
     finite = bool(facts["finite"]) and bool(np.isfinite(loss).all())
     words = {
-        "diverged": not finite,
-        "negative loss": bool((loss < 0).any()),
-        "loss of zero": bool((loss == 0).any()),
-        "metric without meaning": finite and not task.classes and recipe.metric == "accuracy",
-        "loss falls, metric does not": recipe.head == "softmax of one unit",
+        DIVERGED: not finite,
+        NEGATIVE: bool((loss < 0).any()),
+        ZERO: bool((loss == 0).any()),
+        NO_MEANING: finite and not classes and recipe.metric == "accuracy",
+        METRIC_STILL: recipe.head == "softmax of one unit",
     }
     if finite and recipe.head == "fit":
-        words |= _of_a_sound_head(recipe, task, facts, columns)
-    return [word for word, holds in words.items() if holds]
+        words |= _of_a_sound_head(recipe, classes, facts, example.columns)
+    return {word for word, holds in words.items() if holds}
 
 
 def _of_a_sound_head(
-    recipe: Recipe, task: Task, facts: dict[str, float], columns: dict[str, list[float]]
+    recipe: Recipe, classes: int, facts: dict[str, float], columns: dict[str, list[float]]
 ) -> dict[str, bool]:
     skill, inference = facts["skill"], max(facts["train_loss"], facts["held_out_loss"])
     lower = max(facts["skill_lower"], facts["skill_lowest"])
     higher = max(facts["skill_higher"], facts["skill_highest"])
     batch_norm = recipe.batch_norm and facts["worst_inference"] > 2
-    slack = 0.15 if task.classes == 2 else 0.3
-    near_guessing = bool(task.classes) and abs(columns["accuracy"][-1] * task.classes - 1) < slack
+    near_guessing = bool(classes) and abs(columns["accuracy"][-1] * classes - 1) < (0.15 if classes == 2 else 0.3)
     data_loss = columns["loss"][-1] * (1 - facts["penalty_share"])
     rises = recipe.epochs >= 5 and facts["rise"] >= 1.05 and facts["train_loss"] < facts["train_loss_at_lowest"]
     gains = facts["longer_held_out_skill"] - facts["held_out_skill"] >= 0.005
     return {
-        "at chance": near_guessing and skill < 0.05,
-        "constant output": facts["top_class"] > 0.995 or facts["spread"] < 0.01,
-        "penalty in the loss": facts["penalty_share"] >= 0.25,
-        "training worse than validation": recipe.dropout > 0 and data_loss > 1.1 * inference,
-        "inference far worse than training": batch_norm,
-        "overfitting": rises and not batch_norm,
-        "still improving": skill >= 0.05 and gains and facts["longer_held_out_loss"] < 0.95 * facts["held_out_loss"],
-        "learning rate too high": lower - skill >= BIG_GAIN and lower >= max(higher, 2 * skill),
-        "learning rate too low": higher - skill >= BIG_GAIN and higher >= max(lower, 2 * skill),
+        CHANCE: near_guessing and skill < 0.05,
+        CONSTANT: facts["top_class"] > 0.995 or facts["spread"] < 0.01,
+        PENALTY: facts["penalty_share"] >= 0.25,
+        TRAINING_WORSE: recipe.dropout > 0 and data_loss > 1.1 * inference,
+        INFERENCE_WORSE: batch_norm,
+        OVERFITTING: rises and not batch_norm,
+        IMPROVING: skill >= 0.05 and gains and facts["longer_held_out_loss"] < 0.95 * facts["held_out_loss"],
+        RATE_HIGH: lower - skill >= BIG_GAIN and lower >= max(higher, 2 * skill),
+        RATE_LOW: higher - skill >= BIG_GAIN and higher >= max(lower, 2 * skill),
     }
+
+
+def from_lines(text: str) -> dict[Recipe, Example]:
+    """Trainings that were kept, a JSON object a line; lines that are none, or of an older recipe, are left out."""
+    examples = {}
+    for line in text.splitlines():
+        try:
+            kept = json.loads(line)
+            recipe = Recipe(**{**kept["recipe"], "hidden": tuple(kept["recipe"]["hidden"])})
+        except (ValueError, TypeError):
+            continue
+        examples[recipe] = Example(recipe, kept["columns"], kept["facts"])
+    return examples
 
 
 # --- what to train --------------------------------------------------------------------------------------------------
 
 
 def recipes(kind: Kind, count: int) -> Iterator[Recipe]:
-    """`count` recipes of each pattern, and twelve times as many healthy ones."""
+    """`count` recipes of each pattern, and twelve times as many healthy ones, half of which turn out not to be."""
     for number, (pattern, draw) in enumerate(PATTERNS.items()):
-        for i in range(count * (12 if pattern == "healthy" else 1)):
+        for i in range(count * (12 if pattern == HEALTHY else 1)):
             seed = 100_000 * (kind == "test") + 1000 * number + i
             yield draw(_common(kind, pattern, np.random.default_rng(seed), seed), np.random.default_rng(seed + 7))
 
@@ -429,13 +475,18 @@ def _dropout(recipe: Recipe, rng: np.random.Generator) -> Recipe:
 
 
 def _batch_norm(recipe: Recipe, rng: np.random.Generator) -> Recipe:
-    few = {
-        "samples": int(rng.choice([64, 128, 300])),
-        "batch": int(rng.choice([8, 16, 32])),
-        "epochs": int(rng.integers(3, 16)),
-    }
-    deep = {"hidden": (64, 64, 64), "batch_norm": True, "learning_rate": float(rng.choice([1e-3, 1e-2]))}
-    return replace(_of_classes(recipe), input_scale=float(rng.choice([1, 10, 50])), validate=True, **few, **deep)
+    """Few steps, in which the moving statistics do not arrive."""
+    return replace(
+        _of_classes(recipe),
+        samples=int(rng.choice([64, 128, 200])),
+        batch=32,
+        epochs=int(rng.integers(4, 12)),
+        hidden=(64, 64, 64),
+        batch_norm=True,
+        learning_rate=float(rng.choice([3e-3, 1e-2])),
+        input_scale=float(rng.choice([5, 20, 50])),
+        validate=True,
+    )
 
 
 def _overfitting(recipe: Recipe, rng: np.random.Generator) -> Recipe:
@@ -481,18 +532,18 @@ def _healthy(recipe: Recipe, rng: np.random.Generator) -> Recipe:
 
 
 PATTERNS: dict[str, Callable[[Recipe, np.random.Generator], Recipe]] = {
-    "healthy": _healthy,
-    "diverged": _diverged,
-    "at chance": _chance,
-    "constant output": _constant,
-    "loss falls, metric does not": _metric_still,
-    "penalty in the loss": _penalty,
-    "training worse than validation": _dropout,
-    "inference far worse than training": _batch_norm,
-    "overfitting": _overfitting,
-    "still improving": _improving,
-    "learning rate too high": _too_high,
-    "learning rate too low": _too_low,
-    "metric without meaning": _no_meaning,
-    "negative loss": _negative,
+    HEALTHY: _healthy,
+    DIVERGED: _diverged,
+    CHANCE: _chance,
+    CONSTANT: _constant,
+    METRIC_STILL: _metric_still,
+    PENALTY: _penalty,
+    TRAINING_WORSE: _dropout,
+    INFERENCE_WORSE: _batch_norm,
+    OVERFITTING: _overfitting,
+    IMPROVING: _improving,
+    RATE_HIGH: _too_high,
+    RATE_LOW: _too_low,
+    NO_MEANING: _no_meaning,
+    NEGATIVE: _negative,
 }

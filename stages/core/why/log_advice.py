@@ -4,6 +4,7 @@ DIVERGED = "diverged"
 NEGATIVE = "negative loss"
 ZERO = "loss of zero"
 NO_MEANING = "metric without meaning"
+SATURATED = "saturated output"
 CHANCE = "at chance"
 CONSTANT = "constant output"
 METRIC_STILL = "loss falls, metric does not"
@@ -33,6 +34,10 @@ ADVICE = {
     NO_MEANING: (
         "Leave accuracy out; watch the mean absolute error, beside that of always answering the mean of the targets.",
         "Whether this is a regression. With classes, so low an accuracy means labels and outputs that do not fit.",
+    ),
+    SATURATED: (
+        "Start again from fresh weights, with inputs scaled to about 0 to 1 and a learning rate ten times smaller.",
+        "Which of the two drove the outputs there.",
     ),
     CHANCE: (
         "Take regularizers and dropout away, scale the inputs to about 0 to 1 (once), and try learning rates ten times "
@@ -67,8 +72,8 @@ ADVICE = {
     PENALTY: (
         "Compare accuracies or errors, not losses, of nets with different penalties; `sum(model.losses)` is the "
         "penalty's part. If the net learns too little, divide the coefficient by ten.",
-        "How much of it the penalty is. Class weights, label smoothing, a second output or unscaled inputs raise a "
-        "loss too.",
+        "How much of it the penalty is. Class weights, label smoothing, a second output, unscaled inputs or a loss of "
+        "another kind than the metric print the same.",
     ),
     OVERFITTING: (
         "Stop there (`EarlyStopping(restore_best_weights=True)`); then more data, a smaller net, dropout or a penalty.",

@@ -27,6 +27,7 @@ from stages.core.why.log_advice import (
     PENALTY,
     RATE_HIGH,
     RATE_LOW,
+    SATURATED,
     TRAINING_WORSE,
     ZERO,
 )
@@ -45,6 +46,7 @@ class Symptom:
 
 # Thresholds, in the order of the rules.
 EXPLODES = 10.0  # times its lowest value, when it ends far above its first too
+NEARLY_ZERO, SATURATED_COST = 2e-7, 16.0  # Keras 2 cuts probabilities off at 1e-7, which is 1.19e-7 in float32
 MEANINGLESS_LOSS = 30.0  # no crossentropy is larger
 MEANINGLESS_ACCURACY = 0.05
 CHANCE_LOSS = 0.97  # of ln K
@@ -53,9 +55,9 @@ CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
 STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
 INFERENCE_GAP = 0.1  # between the accuracies
-RATE_UP, RATE_ROUGH, RATE_NET = 0.3, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
+RATE_UP, RATE_ROUGH, RATE_NET = 0.4, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
 RATE_START = 5.0  # first loss / later loss of a net that then stands still
-RATE_RESTLESS = 1.004  # of ln K
+RATE_RESTLESS, RATE_RISES = 1.004, 0.3  # of ln K; share of epochs in which the validation loss rises
 LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
 LOSS_PER_ERROR = 5.5  # crossentropy / share of wrong answers, at the end
 FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
@@ -185,11 +187,27 @@ def _negative(view: View) -> str:
 
 
 def _zero(view: View) -> str:
+    """Exactly 0, or what is left of it where Keras keeps probabilities 1e-7 away from 0 and 1."""
     loss, accuracy = view.loss, view.accuracy
-    if not len(loss) or not (loss == 0).any() or (len(accuracy) and accuracy[-1] > 0.99 and loss[0] > 0):
+    zero = (loss >= 0) & (loss < NEARLY_ZERO)
+    if not zero.any() or (len(accuracy) and accuracy[-1] > 0.99 and not zero[0]):
         return ""
     beside = f" beside an accuracy of {accuracy[-1]:.4g}" if len(accuracy) else ""
-    return f"The loss is exactly 0 in {(loss == 0).sum()} of {len(loss)} epochs{beside}: nothing is left to learn."
+    return f"The loss is {_to(loss[zero])} in {zero.sum()} of {len(loss)} epochs{beside}: nothing is left to learn."
+
+
+def _saturated(view: View) -> str:
+    """Every wrong answer costs the most that Keras counts, -ln 1e-7: probabilities are 0 and 1."""
+    accuracy, loss = view.accuracy, view.loss
+    if not len(accuracy) or not len(loss) or _end(accuracy) > 0.95:
+        return ""
+    each = _end(loss / np.maximum(1 - accuracy, 1e-9))
+    if abs(each / SATURATED_COST - 1) > 0.02:
+        return ""
+    return (
+        f"The loss of {loss[-1]:.4g} beside {1 - accuracy[-1]:.2%} wrong answers is {each:.1f} for each: the most that "
+        "Keras counts (-ln 1e-7), so the net is sure of every answer, right or wrong."
+    )
 
 
 def _no_meaning(view: View) -> str:
@@ -336,13 +354,14 @@ def _penalty(view: View) -> str:
 
 
 def _excess(view: View) -> str:
-    """A loss above the same loss printed as a metric, which has no penalty."""
-    loss = view.loss
-    for name, values in (("crossentropy", view.crossentropy), ("mean squared error", view.squared)):
+    """A loss above the same loss printed as a metric, which has no penalty. Beside an accuracy, squared errors say
+    nothing: the loss will be a crossentropy."""
+    loss, squared = view.loss, np.empty(0) if len(view.accuracy) else view.squared
+    for name, values in (("crossentropy", view.crossentropy), ("mean squared error", squared)):
         if not len(loss) or not len(values):
             continue
         # A loss of absolute errors is never above the root of the squared ones.
-        other = view.absolute if len(view.absolute) else np.sqrt(values) if values is view.squared else 0
+        other = view.absolute if len(view.absolute) else np.sqrt(values) if values is squared else 0
         if (loss > EXCESS * other).any() and _end(loss) > EXCESS * _end(values) and (loss > values).all():
             part = 1 - _end(values) / _end(loss)
             return (
@@ -355,7 +374,7 @@ def _excess(view: View) -> str:
 def _above_absolute(view: View) -> str:
     """A squared loss that is too large for the mean absolute error beside it, in training and held out."""
     loss, absolute = view.loss, view.absolute
-    if not len(absolute) or not len(loss) or len(view.squared):
+    if not len(absolute) or not len(loss) or len(view.squared) or len(view.accuracy):
         return ""
     if (loss < absolute**2).any() or np.allclose(loss, absolute, rtol=0.02):
         return ""
@@ -439,7 +458,7 @@ def _restless_at_chance(view: View) -> bool:
     if len(view.val_loss) < 5 or not _chance(view):
         return False
     guess = np.log(_classes(_end(view.accuracy), _cost(view)))
-    return bool(np.median(view.val_loss) > RATE_RESTLESS * guess and (np.diff(view.val_loss) > 0).mean() >= RATE_UP)
+    return bool(np.median(view.val_loss) > RATE_RESTLESS * guess and (np.diff(view.val_loss) > 0).mean() >= RATE_RISES)
 
 
 def _rate_low(view: View) -> str:
@@ -504,12 +523,11 @@ def _improving(view: View) -> str:
     short = len(view.loss) < 5
     values = view.loss if short or not len(view.val_loss) else view.val_loss
     last = values[-2:] if short else values[-max(4, len(values) // 3) :]
-    if last.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
+    if values.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
         return ""
-    x, y = np.arange(len(last)), np.log(last)
-    slope, at = np.polyfit(x, y, 1)
-    rest = float(np.std(y - slope * x - at))
-    if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * rest:
+    slope = float(np.polyfit(np.arange(len(last)), np.log(last), 1)[0])
+    noise = float(np.median(np.abs(np.diff(np.log(values[len(values) // 2 :]), 2)))) if len(values) >= 6 else 0.0
+    if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * noise:
         return ""
     return (
         f"The {'training' if values is view.loss else 'validation'} loss still falls by {-np.expm1(slope):.1%} an "
@@ -540,6 +558,7 @@ RULES: dict[str, Callable[[View], str]] = {
     DIVERGED: _diverged,
     NEGATIVE: _negative,
     ZERO: _zero,
+    SATURATED: _saturated,
     NO_MEANING: _no_meaning,
     CHANCE: _chance,
     CONSTANT: _constant,
@@ -558,7 +577,8 @@ HIDES = {
     DIVERGED: {*RULES} - {DIVERGED, NEGATIVE},
     NEGATIVE: {*RULES} - {DIVERGED, NEGATIVE},
     ZERO: {*RULES} - {ZERO, CONSTANT},
-    NO_MEANING: {CHANCE, CONSTANT, METRIC_STILL},
+    SATURATED: {PENALTY, METRIC_STILL, RATE_HIGH, RATE_LOW, OVERFITTING, IMPROVING, TRAINING_WORSE},
+    NO_MEANING: {SATURATED, CHANCE, CONSTANT, METRIC_STILL},
     CHANCE: {METRIC_STILL, OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     CONSTANT: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     INFERENCE_WORSE: {OVERFITTING},
