@@ -94,8 +94,14 @@ def test_healthy():
     assert said(loss=down(1.2, 0.3), accuracy=accuracy, val_loss=down(1.1, 0.35), val_accuracy=accuracy) == ["healthy"]
 
 
-def test_one_epoch_shows_nothing():
-    assert said(loss=[0.7], accuracy=[0.6]) == ["nothing to see"]
+def test_nothing_is_said_of_too_little_and_of_a_net_that_hardly_learns():
+    assert said(loss=[0.7], accuracy=[0.6]) == ["no clear symptom"]
+    hardly = {"loss": [0.7778, 0.7062, 0.6956, 0.6899], "accuracy": [0.5162, 0.5367, 0.5624, 0.5537]}
+    assert said(**hardly, val_loss=[0.8612, 0.6286, 0.6207, 0.6158], val_accuracy=[0.1667, 0.8333, 0.8333, 0.8333]) == [
+        "no clear symptom"
+    ]
+    flat = {"val_loss": 1.8 + 0.01 * NOISE, "val_accuracy": 0.2 + 0.01 * NOISE}  # training alone gets somewhere
+    assert said(loss=down(2.3, 1.7), accuracy=0.3 - down(0.15, 0), **flat) == ["no clear symptom"]
 
 
 def test_diverged_by_nan_infinity_or_growth():
@@ -197,6 +203,9 @@ def test_learning_rate_too_high_shakes_or_throws():
 def test_accuracy_of_a_regression():
     loss = down(600, 20, rate=0.6)
     assert said(loss=loss, accuracy=[0.002] * 20, val_loss=loss, val_accuracy=[0] * 20) == ["metric without meaning"]
+    assert said(loss=[0.0141, 0.0122, 0.0152, 0.0139], acc=[0.0056] * 4, val_loss=[0.0118] * 4) == [
+        "metric without meaning"
+    ]
     assert "metric without meaning" not in said(loss=down(4.6, 3.9), accuracy=0.12 - down(0.11, 0))
 
 
@@ -269,8 +278,8 @@ def test_the_nearest_rows_come_first_and_others_are_not_compared():
     tables = pd.DataFrame([{"study": s, "row": r, "label": f"label of {r}", "diagnosis": "x"} for s, r in rows])
     dead = log_of(loss=[2.41, 2.31, 2.3, 2.3], acc=[0.1, 0.1, 0.11, 0.1])
     found = alike(dead, curves_of(rows), tables)
-    assert [row.row for row in found] == ["dead", "nan", "fine"]
-    assert found[0].label == "label of dead" and found[0].distance < 0.02 < found[1].distance
+    assert [row.row for row in found] == ["dead"]
+    assert found[0].label == "label of dead" and found[0].distance < 0.02
     assert alike(log_of(loss=[math.nan, math.nan], acc=[0.1, 0.1]), curves_of(rows), tables)[0].row == "nan"
     assert [row.row for row in alike(log_of(loss=[0.5, 0.2], mae=[0.4, 0.3]), curves_of(rows), tables)] == ["mae"]
     assert alike(log_of(auc=[0.5, 0.6]), curves_of(rows), tables) == []

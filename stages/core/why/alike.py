@@ -11,6 +11,9 @@ from stages.core.why.logs import TrainingLog
 CEILING = 2.0
 """Losses, in units of the first epoch's, are cut off here; so is what is not finite."""
 
+FARTHEST = 0.15
+"""A row farther away does not look alike."""
+
 COVERED = 0.5
 """Share of the log's epochs that a row must have, to be compared at all."""
 
@@ -27,7 +30,7 @@ class Alike:
 
 
 def alike(log: TrainingLog, curves: pd.DataFrame, tables: pd.DataFrame, count: int = 3) -> list[Alike]:
-    """The rows whose curves are nearest, the nearest first.
+    """The rows whose curves are nearest, the nearest first; none farther than FARTHEST.
 
     Losses are compared as multiples of the training loss of the first shared epoch, accuracies as skill: 0 for guessing
     and 1 for perfection. The distance is the root mean square over the epochs and columns that both have.
@@ -44,7 +47,7 @@ def alike(log: TrainingLog, curves: pd.DataFrame, tables: pd.DataFrame, count: i
     for (study, row), frame in quantities.groupby(["study", "row"], sort=False):
         wide = frame.pivot_table(index="epoch", columns="quantity", values="mean", dropna=False)
         distance = _distance(ours, _normal(wide, 0.1))
-        if distance is not None:
+        if distance is not None and distance <= FARTHEST:
             found.append((distance, study, row))
     named = tables.set_index(["study", "row"])
     nearest = sorted(found, key=lambda item: item[0])[:count]

@@ -16,7 +16,7 @@ OVERFITTING = "overfitting"
 TRAINING_WORSE = "training worse than validation"
 IMPROVING = "still improving"
 HEALTHY = "healthy"
-NOTHING = "nothing to see"
+NOTHING = "no clear symptom"
 
 ADVICE = {
     DIVERGED: (

@@ -36,8 +36,7 @@ def to_text(findings: Sequence[Finding]) -> str:
         head = f"Training {number} of {len(findings)}: " if len(findings) > 1 else "The log: "
         parts.append(_wrap(head + _what(finding.log)))
         parts += [_symptom(symptom) for symptom in finding.symptoms]
-        if finding.alike:
-            parts.append(_alike(finding.alike))
+        parts.append(_alike(finding.alike) if finding.alike else "No row of regbench looks like it.")
     if len(findings) > MOST:
         parts.append(f"{len(findings) - MOST} trainings more are in the log.")
     parts.append(_wrap(f"{LIMITS} With the script, `regbench why SCRIPT` finds the cause by experiment."))

@@ -47,8 +47,8 @@ class Symptom:
 # Thresholds, in the order of the rules.
 EXPLODES = 10.0  # times its lowest value, when it ends far above its first too
 NEARLY_ZERO, SATURATED_COST = 2e-7, 16.0  # Keras 2 cuts probabilities off at 1e-7, which is 1.19e-7 in float32
-MEANINGLESS_LOSS = 30.0  # no crossentropy is larger
 MEANINGLESS_ACCURACY = 0.05
+MEANINGLESS_CHEAP, MEANINGLESS_LOSS = 0.2, 30.0  # no crossentropy is smaller or larger beside such an accuracy
 CHANCE_LOSS = 0.97  # of ln K
 CHANCE_SHARE = 0.3  # how far an accuracy may be from 1/K, as a share of it
 CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
@@ -70,6 +70,7 @@ OVERFIT_RISE, OVERFIT_EPOCHS, OVERFIT_TAIL = 1.05, 5, 0.2
 WORSE_LOSS, WORSE_SHORT, WORSE_CLEAR = 1.15, 1.05, 1.3  # beside a better accuracy; in one or two epochs; alone
 WORSE_ACCURACY = 0.02
 IMPROVING_SHORT, IMPROVING_LONG = 0.01, 0.02  # share of the loss that an epoch takes off
+HEALTHY_FALL, HEALTHY_HELD_OUT = 0.15, 0.05  # share of the first epoch's loss
 
 
 # --- a log, looked at -----------------------------------------------------------------------------------------------
@@ -215,9 +216,12 @@ def _no_meaning(view: View) -> str:
     accuracy, loss = np.concatenate([view.accuracy, view.val_accuracy]), view.loss
     if len(view.accuracy) < 2 or len(loss) < 2:
         return ""
-    huge = float(np.median(loss)) > MEANINGLESS_LOSS
+    typical = float(np.median(loss))
     falls = loss[-1] < (1 - STILL_FALL) * loss[0] and np.ptp(view.accuracy) <= 0.02
-    if not (accuracy.max() <= MEANINGLESS_ACCURACY and (falls or huge or view.accuracy.max() == 0)):
+    # An answer that is wrong has less than half of the probability on the right class and costs ln 2 at least.
+    cheap = typical < MEANINGLESS_CHEAP and not _classes(_end(view.accuracy), _cost(view))
+    odd = falls or cheap or typical > MEANINGLESS_LOSS or view.accuracy.max() == 0
+    if accuracy.max() > MEANINGLESS_ACCURACY or not odd:
         return ""
     return (
         f"The accuracy is {accuracy.max():.4g} at most while the loss goes {_to(loss)}: of a regression, accuracy "
@@ -526,7 +530,7 @@ def _improving(view: View) -> str:
     if values.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
         return ""
     slope = float(np.polyfit(np.arange(len(last)), np.log(last), 1)[0])
-    noise = float(np.median(np.abs(np.diff(np.log(values[len(values) // 2 :]), 2)))) if len(values) >= 6 else 0.0
+    noise = float(np.median(np.abs(np.diff(np.log(values[len(values) // 2 :]), 2)))) if len(values) >= 5 else 0.0
     if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * noise:
         return ""
     return (
@@ -536,16 +540,23 @@ def _improving(view: View) -> str:
 
 
 def _healthy(view: View) -> str:
-    loss = view.loss
-    if len(loss) < 3:
+    """Nothing else is said, training gets somewhere, and so does validation."""
+    loss, held_out = view.loss, view.val_loss
+    if len(loss) < 3 or not _gets_somewhere(loss, view.accuracy, HEALTHY_FALL):
         return ""
-    falls = 1 - _end(loss) / loss[0] if loss[0] > 0 else 0.0
-    rises = _end(view.accuracy) - view.accuracy[0] if len(view.accuracy) else 0.0
-    if falls < 0.1 and rises < 0.05:
+    near = not len(view.val_accuracy) and _end(held_out) < 1.3 * _end(loss) if len(held_out) else True
+    if not near and not _gets_somewhere(held_out, view.val_accuracy, HEALTHY_HELD_OUT):
         return ""
     accuracy = f", accuracy {_to(view.accuracy)}" if len(view.accuracy) else ""
-    held_out = f"; validation loss {_to(view.val_loss)}" if len(view.val_loss) else ""
-    return f"Over {view.span} the loss goes {_to(loss)}{accuracy}{held_out}."
+    validation = f"; validation loss {_to(held_out)}" if len(held_out) else ""
+    return f"Over {view.span} the loss goes {_to(loss)}{accuracy}{validation}."
+
+
+def _gets_somewhere(loss: np.ndarray, accuracy: np.ndarray, least: float) -> bool:
+    """The loss falls by a share, or the accuracy rises or is high."""
+    if len(accuracy) and (_end(accuracy) >= 0.8 or _end(accuracy) - accuracy[0] >= 0.1):
+        return True
+    return bool(loss[0] > 0 and 1 - _end(loss) / loss[0] >= least)
 
 
 def _nothing(view: View) -> str:
