@@ -45,7 +45,7 @@ def commands() -> dict[str, str]:
 
 def usage(modules: dict[str, str]) -> str:
     """What there is to call, with the first sentence of each module's docstring; loads none of them."""
-    lines = [f"  {name:<10}{_summary(module)}" for name, module in modules.items()]
+    lines = [f"  {name:<14}{_summary(module)}" for name, module in modules.items()]
     return "\n".join(["usage: regbench COMMAND [ARGUMENT ...]\n", *lines, "\n`regbench COMMAND --help` tells more."])
 
 

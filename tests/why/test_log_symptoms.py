@@ -203,9 +203,8 @@ def test_learning_rate_too_high_shakes_or_throws():
 def test_accuracy_of_a_regression():
     loss = down(600, 20, rate=0.6)
     assert said(loss=loss, accuracy=[0.002] * 20, val_loss=loss, val_accuracy=[0] * 20) == ["metric without meaning"]
-    assert said(loss=[0.0141, 0.0122, 0.0152, 0.0139], acc=[0.0056] * 4, val_loss=[0.0118] * 4) == [
-        "metric without meaning"
-    ]
+    late = [0.0141, 0.0122, 0.0139, 0.0152]  # no crossentropy is that small beside so many wrong answers
+    assert said(loss=late, acc=[0.0056] * 4, val_loss=[0.0118] * 4) == ["metric without meaning"]
     assert "metric without meaning" not in said(loss=down(4.6, 3.9), accuracy=0.12 - down(0.11, 0))
 
 
