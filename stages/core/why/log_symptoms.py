@@ -56,6 +56,7 @@ STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
 INFERENCE_GAP = 0.1  # between the accuracies
 RATE_UP, RATE_ROUGH, RATE_NET = 0.4, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
+RATE_EPOCHS = 6  # fewer shake by accident
 RATE_START = 5.0  # first loss / later loss of a net that then stands still
 RATE_RESTLESS, RATE_RISES = 1.004, 0.3  # of ln K; share of epochs in which the validation loss rises
 LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
@@ -449,7 +450,13 @@ def _rate_high(view: View) -> str:
         )
     steps, half = np.diff(np.log(loss)), len(loss) // 2
     rough, net = float(np.median(np.abs(steps))), float(np.log(np.median(loss[:half]) / np.median(loss[half:])))
-    if (steps > 0).mean() < RATE_UP or rough < RATE_ROUGH or net > RATE_NET or (view.accuracy > 0.97).any():
+    if (
+        len(loss) < RATE_EPOCHS
+        or (steps > 0).mean() < RATE_UP
+        or rough < RATE_ROUGH
+        or net > RATE_NET
+        or (view.accuracy > 0.97).any()
+    ):
         return ""
     return (
         f"The training loss rises in {(steps > 0).sum()} of {len(steps)} epochs, changes by {np.expm1(rough):.0%} in a "
