@@ -26,7 +26,7 @@ def measured(folder):
 def test_tables_and_figures_are_there(workspace):
     assert list(measured(workspace)) == list(ROWS)
     assert "no regularizer" in (workspace / "results/tables/digits_comparison.md").read_text(encoding="utf-8")
-    assert len(list((workspace / "results/figures/digits_comparison").glob("*.svg"))) >= 2
+    assert len(list((workspace / "results/figures/digits_comparison").glob("*.svg"))) == 1
 
 
 def test_nothing_to_do_the_second_time_and_in_a_fresh_clone(workspace, tmp_path):
@@ -56,7 +56,7 @@ def test_only_what_changed_runs_again(workspace):
 
     edit(workspace / "stages/core/figures/style.py", r'"font\.size": \d+', '"font.size": 12')
     changed = stages(run(workspace, "dvc", "repro", "--dry"))
-    assert {"plot@digits_comparison", "overview"} <= set(changed)
+    assert "plot@digits_comparison" in changed
     assert not [stage for stage in changed if stage.startswith(("compose", "train", "aggregate"))]
     run(workspace, "git", "checkout", "--quiet", "--", "stages")
 

@@ -62,7 +62,7 @@ def main() -> None:
         "python": platform.python_version(),
     }
     write_atomically(RESULTS / "growth.csv", growth.to_csv(points))
-    write_atomically(RESULTS / "growth.svg", to_svg(growth.draw(points)))
+    write_atomically(RESULTS / "growth.svg", to_svg(growth.draw(points), "growth"))
     write_atomically(RESULTS / "growth.md", growth.to_markdown(points, machine))
     print(growth.to_markdown(points, machine))
 

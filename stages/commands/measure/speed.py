@@ -151,7 +151,7 @@ def scale() -> None:
 
     text = scaling.to_markdown(measured, _machine("cpu"), row)
     write_atomically(RESULTS / "scaling.csv", scaling.to_csv(measured))
-    write_atomically(RESULTS / "scaling.svg", figures.to_svg(scaling.draw(measured)))
+    write_atomically(RESULTS / "scaling.svg", figures.to_svg(scaling.draw(measured), "scaling"))
     write_atomically(RESULTS / "scaling.md", text)
     print(text)
 

@@ -50,4 +50,7 @@ def draw(
             "kernel_norms": kernel_norms(study, table, weights),
             "reported_log": log_distances(study, distances),
         }
-    return {name: figure for name, figure in found.items() if figure is not None}
+    drawn = {name: figure for name, figure in found.items() if figure is not None}
+    for figure in drawn.values():
+        figure.set_label(f"{study['figure_title']}. {figure.get_label()}")
+    return drawn

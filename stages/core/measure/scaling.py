@@ -123,9 +123,9 @@ def draw(measured: dict[str, Sequence[Point]]) -> Any:
         lower.semilogx(n, [p.peak_bytes / 2**30 for p in points], "s-", color="#d55e00")
         lower.set_ylim(0, 1.15 * max(p.peak_bytes for p in points) / 2**30)
         for panel in (upper, lower):
-            panel.set_xticks(n, [f"{value:,}" for value in n], rotation=45)
+            panel.set_xticks(n, [f"{value:,}" for value in n], rotation=90)
             panel.minorticks_off()
-        upper.yaxis.set_major_formatter("{x:g}")
+        upper.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # a format string would be read as mathematics
         upper.legend(frameon=False)
         lower.set_xlabel(axis.name)
     axes[0, 0].set_ylabel("seconds")
