@@ -378,7 +378,7 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["plot", "plot@toy"])  # as DVC calls it
     log = {"epochs": [1, 2], **{name: [0.5, 0.6] for name in tables.LOG_COLUMNS}}
-    study = test_records.a_study(reported_logs={"log": log}, asked="l2", fixed="none")
+    study = test_records.a_study(reported_logs={"log": log}, asked="l2", fixed="none", figure_title="Toy")
     for row, kind in (("none", "none"), ("l2", "kernel l2")):
         study["rows"][row] |= {"regularizer": kind, "regularizers": {"kernel": {"l2": 0.1}} if row == "l2" else {}}
         config = test_records.a_config(row=row, l2=0.1 if row == "l2" else 0.0)
