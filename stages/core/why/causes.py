@@ -1,0 +1,112 @@
+"""Causes, ranked by evidence: what the repair changed and by how much, and signs that need no training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.core.why import interventions
+from stages.core.why.interventions import Change
+from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings
+from stages.core.why.symptoms import CERTAIN, LIKELY, Symptom
+
+HEAD_CAUSES = ("output_activation", "output_units", "loss_function", "label_encoding")
+NO_EXPERIMENT = ("metric_only", "penalty_without_effect", "data_unlearnable")
+"""Causes that no change of the setup shows."""
+
+LEAST = 0.3
+"""Evidence below which a cause is not named."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A cause, and why it is named."""
+
+    name: str  # one of interventions.CAUSES
+    evidence: float  # for the order alone
+    measured: bool  # a change that the repair needs shows it; otherwise it is a sign, a guess
+    text: str
+
+
+def rank(found: Findings) -> list[Cause]:
+    """Causes, the likeliest first; none where the net learns and nothing was found that makes it learn better."""
+    names = _remarks(found) if found.learns and not _confirmed(found) else _all(found)
+    return sorted(names, key=lambda cause: -cause.evidence)
+
+
+def _confirmed(found: Findings) -> bool:
+    return bool(found.repair and found.confirmation and found.confirmation.certain)
+
+
+def _remarks(found: Findings) -> list[Cause]:
+    """What a net that learns should be told all the same."""
+    told = [s for s in found.symptoms if s.cause in ("metric_only", "penalty_without_effect") and s.weight >= LIKELY]
+    return [Cause(symptom.cause, symptom.weight, False, symptom.text) for symptom in told]
+
+
+def _all(found: Findings) -> list[Cause]:
+    evidence: dict[str, float] = {}
+    texts: dict[str, list[str]] = {}
+    measured = set()
+
+    def add(name: str, weight: float, text: str = "") -> None:
+        evidence[name] = evidence.get(name, 0.0) + weight
+        if text and text not in texts.setdefault(name, []):
+            texts[name].append(text)
+
+    case = found.case
+    say = (case.setup, case.data, case.task)
+    for change in found.repair or ():
+        effect = effect_of(change, found)
+        for place, name in enumerate(_ordered(interventions.causes(change, *say))):
+            add(name, (0.6 + 0.4 * effect) * 0.9**place, f"changed in the repair: {interventions.say(change, *say)}")
+            if _confirmed(found):
+                measured.add(name)
+    strongest: dict[str, Symptom] = {}
+    for symptom in found.symptoms:
+        if symptom.cause not in strongest or symptom.weight > strongest[symptom.cause].weight:
+            strongest[symptom.cause] = symptom
+    for symptom in strongest.values():
+        add(symptom.cause, _sign(symptom, found), symptom.text)
+    for change in found.candidates:
+        if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
+            text = f"alone it helps, too: {interventions.say(change, *say)}"
+            add(_ordered(interventions.causes(change, *say))[0], 0.5 * gain / max(found.attainable, gain), text)
+    if found.reference and found.attainable < SOMETHING:
+        add("data_unlearnable", 2.0, f"{found.reference.name} of scikit-learn finds nothing either")
+    causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
+    if not causes and evidence:
+        name = max(evidence, key=evidence.get)
+        causes = [Cause(name, evidence[name], False, "; ".join(texts.get(name, [name])))]
+    return causes
+
+
+def _ordered(names: tuple[str, ...]) -> list[str]:
+    """Causes of a head, what is mostly to blame first."""
+    return sorted(names, key=lambda name: HEAD_CAUSES.index(name) if name in HEAD_CAUSES else 0)
+
+
+def _sign(symptom: Symptom, found: Findings) -> float:
+    """What a sign weighs: less if its cure was tried and is not needed."""
+    weight = 0.9 if symptom.weight >= CERTAIN else 0.45 if symptom.weight >= LIKELY else 0.1
+    if symptom.weight >= CERTAIN or symptom.cause in NO_EXPERIMENT or not _confirmed(found):
+        return weight
+    needed = any(change in found.repair for change in symptom.changes)
+    helps = any(gain_of(change, found) >= GAIN for change in symptom.changes)
+    return weight if needed or helps else weight * (0.6 if symptom.cause in HEAD_CAUSES else 0.4)
+
+
+def gain_of(change: Change, found: Findings) -> float:
+    """Skill that a change adds alone; 0 if it was not tried."""
+    tried = found.tried.get(frozenset([change]))
+    return max(0.0, tried.skill - found.asked.skill) if tried and tried.runs else 0.0
+
+
+def effect_of(change: Change, found: Findings) -> float:
+    """Share of the repair's skill that is lost without a change, 0 to 1; by its prior where that was not tried."""
+    repair: Changes = found.repair or NOTHING
+    whole, without = found.tried.get(repair), found.tried.get(repair - {change})
+    if len(repair) == 1 or not whole or not whole.skill:
+        return 1.0
+    if without and (without.runs or without.error):
+        return min(1.0, max(0.0, (whole.skill - without.skill) / whole.skill))
+    return PRIOR.get(change.kind, 0.05) * 2

@@ -1,0 +1,694 @@
+"""Single changes of a setup and its data: what is tried, what it would mean if it helps, and how it is said.
+
+A `Change` is a kind and a value. `apply` makes several of them, always in one order, so that a set of changes is one
+setup. Nothing here trains.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stages.core.why import net as nets
+from stages.core.why import task as tasks
+from stages.core.why.setup import Data, Setup, steps_in_epoch
+from stages.core.why.task import Task
+
+CAUSES = {
+    "output_activation": "the activation of the output",
+    "output_units": "the number of output units",
+    "loss_function": "the loss",
+    "label_encoding": "the encoding of the labels",
+    "metric_only": "a metric that means nothing for the task",
+    "input_scale": "the scale of the inputs",
+    "target_scale": "the scale of the targets",
+    "learning_rate_high": "a learning rate that is too high",
+    "learning_rate_low": "a learning rate that is too low",
+    "optimizer_choice": "the optimizer",
+    "epochs_few": "too few epochs",
+    "batch_size": "the batch size",
+    "capacity_low": "too small a net",
+    "dropout_high": "too much dropout",
+    "regularization_strong": "too strong a regularizer",
+    "hidden_activation_missing": "hidden layers without an activation",
+    "hidden_activation": "the activation of the hidden layers",
+    "vanishing_gradient": "gradients that vanish on their way through the hidden layers",
+    "dead_relu": "relu units that are 0 for every sample",
+    "weight_init": "the initial weights",
+    "batch_norm": "batch normalization",
+    "frozen_layers": "layers that do not train",
+    "exploding_gradient": "gradients that grow too large",
+    "data_order": "the order of the samples",
+    "class_imbalance": "classes of very different size",
+    "data_not_finite": "missing or infinite numbers in the data",
+    "data_unlearnable": "data from which the targets cannot be learnt",
+    "penalty_without_effect": "a regularizer that penalizes nothing",
+}
+"""All causes that a verdict can name."""
+
+RATES = {  # learning rates that usually work, by optimizer: least, most, and one between
+    "SGD": (1e-3, 1.0, 0.05),
+    "Adam": (1e-4, 2e-2, 1e-3),
+    "AdamW": (1e-4, 2e-2, 1e-3),
+    "Nadam": (1e-4, 2e-2, 1e-3),
+    "Adamax": (1e-4, 5e-2, 1e-3),
+    "RMSprop": (1e-4, 2e-2, 1e-3),
+    "Adagrad": (1e-3, 1.0, 0.05),
+    "Adadelta": (1e-1, 10.0, 1.0),
+}
+REGRESSION_LOSSES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
+ENOUGH_WIDTH = 64
+MANY_COLUMNS = 100
+SQUASHING = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """One thing that is changed."""
+
+    kind: str
+    value: Any = None
+
+
+Pair = tuple[Setup, Data]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of change does."""
+
+    apply: Callable[[Setup, Data, Task, Any], Pair]
+    say: Callable[[Setup, Data, Task, Any], str]
+    cause: Callable[[Setup, Data, Task, Any], tuple[str, ...]]
+
+
+# --- the output's head ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Head:
+    """Units, activation and loss that go together."""
+
+    units: int
+    activation: str
+    loss: str
+
+
+def right_head(setup: Setup, task: Task) -> Head:
+    """What the task needs at the output; what the net has, where that is as good."""
+    units = nets.output_units(setup.net)
+    if task.kind == "values":
+        return Head(task.width, "linear", setup.loss if setup.loss in REGRESSION_LOSSES else "mean_squared_error")
+    if task.kind == "labels":
+        return Head(task.width, "sigmoid", "binary_crossentropy")
+    if task.one_hot:
+        return Head(task.width, "softmax", "categorical_crossentropy")
+    if task.kind == "binary" and not (units == 2 and "sparse" in setup.loss):
+        return Head(1, "sigmoid", "binary_crossentropy")
+    return Head(units if _numbered_beyond(setup, task) else task.classes, "softmax", "sparse_categorical_crossentropy")
+
+
+def _numbered_beyond(setup: Setup, task: Task) -> bool:
+    """Whether every label is the number of a unit though there are more units than labels: that works as it is."""
+    units = nets.output_units(setup.net) or 0
+    return bool(task.names) and min(task.names) >= 0 and task.classes < units and max(task.names) < units <= 1000
+
+
+def wrong_parts(setup: Setup, task: Task, data: Data) -> tuple[str, ...]:
+    """Which of output_units, output_activation, loss_function and label_encoding are not what the task needs."""
+    right, activation = right_head(setup, task), nets.output_activation(setup.net)
+    logits = setup.from_logits and activation == "linear"
+    if setup.from_logits and not logits:
+        return ("loss_function",)
+    wrong = []
+    if nets.output_units(setup.net) not in (right.units, None):
+        wrong.append("output_units")
+    if not (activation == right.activation or logits or _reaches(activation, task, data)):
+        wrong.append("output_activation")
+    if setup.loss != right.loss and not _also_right(setup.loss, activation, task, data):
+        wrong.append("loss_function")
+    if recoded(setup, task):
+        wrong.append("label_encoding")
+    return tuple(wrong)
+
+
+def _reaches(activation: str, task: Task, data: Data) -> bool:
+    """Whether an activation gives every target of a regression."""
+    if task.kind != "values":
+        return False
+    y = tasks.numbers(data.y[0])
+    low, high = {**SQUASHING, "relu": (0.0, np.inf), "softplus": (0.0, np.inf), "elu": (-1.0, np.inf)}.get(
+        activation, (-np.inf, np.inf)
+    )
+    return bool(activation != "softmax" and low <= y.min() and y.max() <= high)
+
+
+def _also_right(loss: str, activation: str, task: Task, data: Data) -> bool:
+    """Losses beside the usual one that fit as well."""
+    if task.kind == "values":
+        within = data.y[0].min() >= 0 and data.y[0].max() <= 1
+        positive = data.y[0].min() >= 0
+        return (
+            loss in ("binary_crossentropy", "kl_divergence") and within and activation in ("sigmoid", "softmax")
+        ) or (loss in ("poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error") and positive)
+    if task.one_hot:
+        focal = loss in ("categorical_focal_crossentropy", "kl_divergence")
+        return focal and activation == "softmax"
+    return loss == "binary_focal_crossentropy" and task.kind in ("binary", "labels")
+
+
+def recoded(setup: Setup, task: Task) -> bool:
+    """Whether the right head needs other numbers for the classes: 0 to k-1."""
+    if not task.is_classes or task.one_hot or _numbered_beyond(setup, task):
+        return False
+    return tuple(task.names) != tuple(range(task.classes))
+
+
+def _set_head(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    head = right_head(setup, task)
+    setup, data = _encode(setup, data, task, None)
+    loss = {"name": head.loss, "config": {}}
+    return replace(setup, net=nets.set_head(setup.net, head.units, head.activation), losses=(loss,)), data
+
+
+def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
+    head = right_head(setup, task)
+    return f"output of {head.units} {'unit' if head.units == 1 else 'units'}, {head.activation}, with {head.loss}"
+
+
+def _set_activation(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    return setup.with_net(nets.set_head(setup.net, None, value)), data
+
+
+def _set_loss(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    return replace(setup, losses=({"name": value, "config": {}},)), data
+
+
+def _set_units(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    return setup.with_net(nets.set_head(setup.net, value, nets.output_activation(setup.net))), data
+
+
+def _encode(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    if not task.is_classes or task.one_hot or (not recoded(setup, task) and data.y[0].dtype.kind not in "US"):
+        return setup, data
+
+    def encode(y: np.ndarray) -> np.ndarray:
+        return tasks.class_numbers(task, y).reshape(y.shape).astype(np.float32)
+
+    held_out = tuple(encode(y) for y in data.y_held_out)
+    return setup, replace(data, y=(encode(data.y[0]),), y_held_out=held_out)
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def fed_to_embedding(setup: Setup) -> bool:
+    return nets.count(setup.net, "Embedding", "TextVectorization", "StringLookup", "IntegerLookup") > 0
+
+
+def looks_like_image(x: np.ndarray) -> bool:
+    return x.ndim >= 4 or (x.ndim == 2 and x.shape[1] >= MANY_COLUMNS) or (x.ndim == 3 and x.shape[1] == x.shape[2])
+
+
+def _scale_inputs(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    pairs = [_scaled(x, held) for x, held in _beside(data.x, data.x_held_out)]
+    return setup, replace(data, x=tuple(p[0] for p in pairs), x_held_out=tuple(p[1] for p in pairs if p[1] is not None))
+
+
+def _beside(arrays: tuple, held_out: tuple) -> Iterable[tuple]:
+    return zip(arrays, held_out or (None,) * len(arrays), strict=True)
+
+
+def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inputs standardized by column (pictures: as a whole), the held-out ones by the same numbers."""
+    wide = x.astype(np.float64) if x.size < 20_000_000 else x.astype(np.float32)
+    axes = None if looks_like_image(x) else tuple(range(x.ndim - 1)) if x.ndim > 1 else None
+    mean, std = np.nanmean(wide, axis=axes), np.nanstd(wide, axis=axes)
+    std = np.where(std > 1e-12 * (np.abs(mean) + 1e-30), std, 1.0)
+
+    def scale(array: np.ndarray) -> np.ndarray:
+        return ((array - mean) / std).astype(np.float32)
+
+    return scale(wide), None if held_out is None else scale(held_out.astype(np.float64))
+
+
+def _scale_targets(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    y = data.y[0].astype(np.float64)
+    flat = y.reshape(-1, task.width)
+    activation = nets.output_activation(setup.net)
+    if activation in (*SQUASHING, "relu", "softplus"):  # into what the output can give
+        low, high = SQUASHING.get(activation, (0.0, 1.0))
+        spread = np.maximum(flat.max(axis=0) - flat.min(axis=0), 1e-12) / (high - low)
+        shift = flat.min(axis=0) - low * spread
+    else:
+        shift, spread = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-12)
+
+    def scale(array: np.ndarray) -> np.ndarray:
+        flat = array.astype(np.float64).reshape(-1, task.width)
+        return ((flat - shift) / spread).reshape(array.shape).astype(np.float32)
+
+    return setup, replace(data, y=(scale(data.y[0]),), y_held_out=tuple(scale(y) for y in data.y_held_out))
+
+
+def _mend_numbers(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    """Numbers that are not finite become their column's mean; samples with such a target go."""
+    keep = np.isfinite(tasks.numbers(data.y[0]).reshape(data.n, -1)).all(axis=1)
+
+    def fill(x: np.ndarray) -> np.ndarray:
+        x = np.where(np.isfinite(x), x, np.nan).astype(np.float32)
+        with np.errstate(all="ignore"):
+            mean = np.nan_to_num(np.nanmean(x, axis=0))
+        return np.where(np.isnan(x), mean, x)
+
+    weight = None if data.sample_weight is None else data.sample_weight[keep]
+    return setup, replace(
+        data,
+        x=tuple(fill(x)[keep] for x in data.x),
+        y=tuple(y[keep] for y in data.y),
+        x_held_out=tuple(fill(x) for x in data.x_held_out),
+        sample_weight=weight,
+    )
+
+
+def _hold_out(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    """A fifth of the samples, drawn at random, is held out: no cure, it tells memory from learning."""
+    order = np.random.default_rng(0).permutation(data.n)
+    held, rest = np.sort(order[: data.n // 5]), np.sort(order[data.n // 5 :])
+    weight = None if data.sample_weight is None else data.sample_weight[rest]
+    return setup, Data(
+        tuple(x[rest] for x in data.x),
+        tuple(y[rest] for y in data.y),
+        tuple(x[held] for x in data.x),
+        tuple(y[held] for y in data.y),
+        weight,
+    )
+
+
+def _shuffle(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    """Samples in random order, training and held-out ones mixed before they are parted."""
+    held = len(data.x_held_out[0]) if data.x_held_out else 0
+    order = np.random.default_rng(0).permutation(data.n + held)
+    mix = [np.concatenate([a, b]) if b is not None else a for a, b in _beside(data.x, data.x_held_out)]
+    targets = [np.concatenate([a, b]) if b is not None else a for a, b in _beside(data.y, data.y_held_out)]
+    train, rest = order[: data.n], order[data.n :]
+    weight = data.sample_weight if held == 0 else None
+    return replace(setup, shuffle=True), Data(
+        tuple(x[train] for x in mix),
+        tuple(y[train] for y in targets),
+        tuple(x[rest] for x in mix) if held else (),
+        tuple(y[rest] for y in targets) if held else (),
+        None if weight is None else weight[train],
+    )
+
+
+# --- the net ----------------------------------------------------------------------------------------------------------
+
+
+def _each_layer(edit: Callable[[nets.Layer], None]) -> Callable[[Setup, Data, Task, Any], Pair]:
+    return lambda setup, data, task, value: (setup.with_net(nets.edited(setup.net, edit)), data)
+
+
+def _no_dropout(layer: nets.Layer) -> None:
+    config = layer["config"]
+    if nets.kind(layer) in nets.DROPOUTS:
+        config["rate" if "rate" in config else "stddev"] = 0.0
+    for key in ("dropout", "recurrent_dropout"):
+        if isinstance(config.get(key), int | float):
+            config[key] = 0.0
+
+
+def _no_penalty(layer: nets.Layer) -> None:
+    for key in nets.PENALTIES:
+        if layer["config"].get(key):
+            layer["config"][key] = None
+    if nets.kind(layer) == "ActivityRegularization":
+        layer["config"].update(l1=0.0, l2=0.0)
+
+
+def _weaken(layer: nets.Layer, factor: float) -> None:
+    for key in nets.PENALTIES:
+        penalty = layer["config"].get(key)
+        if isinstance(penalty, dict):
+            for name, value in penalty["config"].items():
+                if isinstance(value, int | float):
+                    penalty["config"][name] = value * factor
+
+
+def _thaw(layer: nets.Layer) -> None:
+    layer["config"]["trainable"] = True
+
+
+def _default_weights(layer: nets.Layer) -> None:
+    config = layer["config"]
+    for key, default in (("kernel_initializer", "GlorotUniform"), ("bias_initializer", "Zeros")):
+        if key in config:
+            config[key] = {"module": "keras.initializers", "class_name": default, "config": {}, "registered_name": None}
+
+
+def _plain_start(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    return replace(setup, net=nets.edited(setup.net, _default_weights), weights=None), data
+
+
+def _activate(setup: Setup, data: Data, task: Task, value: str) -> Pair:
+    """Hidden layers with this activation; those followed by an activation layer get it there; recurrent ones tanh."""
+    net = copy.deepcopy(setup.net)
+    end = {id(layer) for layer in nets.tail(net)} | {id(nets.output_layer(net))}
+    chain = [layer for layer in nets.layers(net) if id(layer) not in end]
+    for layer, after in zip(chain, [*chain[1:], None], strict=True):
+        if nets.kind(layer) in nets.RECURRENT:
+            layer["config"]["activation"] = "tanh"
+        elif nets.kind(layer) in nets.ACTIVATION_LAYERS:
+            nets.replace_layer(layer, "Activation", {"activation": value})
+        elif nets.has_weights(layer) and "activation" in layer["config"] and not _activated_behind(chain, layer, after):
+            layer["config"]["activation"] = value
+    return setup.with_net(net), data
+
+
+def _activated_behind(chain: list[nets.Layer], layer: nets.Layer, after: nets.Layer | None) -> bool:
+    """Whether an activation layer follows, perhaps behind a batch normalization."""
+    if after is not None and nets.kind(after) == "BatchNormalization":
+        place = chain.index(after) + 1
+        after = chain[place] if place < len(chain) else None
+    return after is not None and nets.kind(after) in nets.ACTIVATION_LAYERS
+
+
+def _widen(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    """Hidden layers four times as wide, to ENOUGH_WIDTH; a net without any gets one."""
+    if not nets.hidden(setup.net):
+        return setup.with_net(nets.insert_before_output(setup.net, [nets.dense("regbench_hidden", 32, "relu")])), data
+    last = nets.output_layer(nets_copy := copy.deepcopy(setup.net))
+    for layer in nets.layers(nets_copy):
+        for key in ("units", "filters"):
+            now = layer["config"].get(key)
+            if layer is not last and isinstance(now, int) and now < ENOUGH_WIDTH:
+                layer["config"][key] = min(ENOUGH_WIDTH, max(32, 4 * now))
+    return replace(setup, net=nets_copy), data
+
+
+def _no_batch_norm(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    if value is None:
+        return setup.with_net(nets.without_batch_norm(setup.net)), data
+
+    def edit(layer: nets.Layer) -> None:
+        if nets.kind(layer) == "BatchNormalization":
+            layer["config"]["momentum"] = value
+
+    return setup.with_net(nets.edited(setup.net, edit)), data
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def _optimizer(setup: Setup, data: Data, task: Task, value: tuple[str, float]) -> Pair:
+    return replace(setup, optimizer={"class_name": value[0], "config": {"learning_rate": value[1]}}), data
+
+
+def _rate(setup: Setup, data: Data, task: Task, value: float) -> Pair:
+    rate = float(f"{setup.learning_rate * value:.6g}")
+    return replace(
+        setup, optimizer={**setup.optimizer, "config": {**setup.optimizer["config"], "learning_rate": rate}}
+    ), data
+
+
+def _clip(setup: Setup, data: Data, task: Task, value: float) -> Pair:
+    config = {
+        k: v for k, v in setup.optimizer["config"].items() if k not in ("clipvalue", "global_clipnorm", "clipnorm")
+    }
+    return replace(setup, optimizer={**setup.optimizer, "config": {**config, "clipnorm": value}}), data
+
+
+def _batches(setup: Setup, data: Data, task: Task, value: int) -> Pair:
+    return replace(setup, batch_size=value, steps_per_epoch=None), data
+
+
+def _epochs(setup: Setup, data: Data, task: Task, value: int) -> Pair:
+    return replace(setup, epochs=value), data
+
+
+def balanced_weights(task: Task, data: Data) -> dict[int, float]:
+    """Weights with which every class counts the same, by number of the class as the script gives it."""
+    true = tasks.class_numbers(task, data.y[0])
+    counts = np.bincount(true, minlength=task.classes)
+    names = range(task.classes) if task.one_hot or not task.names else [int(name) for name in task.names]
+    return {name: float(len(true) / (task.classes * max(1, c))) for name, c in zip(names, counts, strict=True)}
+
+
+def _weigh(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
+    return replace(setup, class_weight=balanced_weights(task, data)), data
+
+
+# --- all kinds, in the order in which they are made -------------------------------------------------------------------
+
+
+def _named(*names: str) -> Callable[..., tuple[str, ...]]:
+    return lambda setup, data, task, value: names
+
+
+def _said(text: str) -> Callable[..., str]:
+    return lambda setup, data, task, value: text.format(value=value, setup=setup)
+
+
+def _cause_of_activation(setup: Setup, data: Data, task: Task, value: str) -> tuple[str, ...]:
+    now = nets.hidden_activations(setup.net)
+    if value != "relu":
+        return ("dead_relu",)
+    if not now or len(now) < len(nets.hidden(setup.net)) / 2:
+        return ("hidden_activation_missing",)
+    return ("vanishing_gradient",) if set(now) <= {"sigmoid", "tanh", "hard_sigmoid"} else ("hidden_activation",)
+
+
+def _cause_of_optimizer(setup: Setup, data: Data, task: Task, value: tuple[str, float]) -> tuple[str, ...]:
+    side = unusual_rate(setup)
+    return (f"learning_rate_{side}", "optimizer_choice") if side else ("optimizer_choice",)
+
+
+def unusual_rate(setup: Setup) -> str:
+    """low or high, where the learning rate is out of what usually works; else empty."""
+    low, high, _ = RATES.get(setup.optimizer["class_name"], (0.0, np.inf, 0.0))
+    return "low" if setup.learning_rate < low else "high" if setup.learning_rate > high else ""
+
+
+def rates(setup: Setup) -> list[float]:
+    """Factors for the learning rate, the likeliest first: to a usual one, tens and hundreds up and down."""
+    side = unusual_rate(setup)
+    usual = RATES[setup.optimizer["class_name"]][2] / setup.learning_rate if side and setup.learning_rate else None
+    factors = [float(f"{usual:.6g}")] if usual else []
+    steps = {"low": (10.0, 100.0), "high": (0.1, 0.01)}.get(side, (10.0, 0.1, 100.0, 0.01))
+    return factors + [factor for factor in steps if factor not in factors]
+
+
+KINDS = {
+    "hold_out": Kind(_hold_out, _said("a fifth of the samples held out"), _named("data_unlearnable")),
+    "finite": Kind(_mend_numbers, _said("missing numbers filled in"), _named("data_not_finite")),
+    "shuffle": Kind(_shuffle, _said("samples in random order"), _named("data_order")),
+    "inputs": Kind(_scale_inputs, _said("inputs standardized"), _named("input_scale")),
+    "labels": Kind(_encode, _said("labels as numbers from 0"), _named("label_encoding")),
+    "head": Kind(
+        _set_head,
+        _say_head,
+        lambda setup, data, task, value: wrong_parts(setup, task, data) or ("loss_function",),
+    ),
+    "units": Kind(_set_units, _said("{value} output units"), _named("output_units")),
+    "output": Kind(_set_activation, _said("{value} at the output"), _named("output_activation")),
+    "loss": Kind(_set_loss, _said("loss {value}"), _named("loss_function")),
+    "targets": Kind(_scale_targets, _said("targets scaled"), _named("target_scale")),
+    "activation": Kind(_activate, _said("{value} in the hidden layers"), _cause_of_activation),
+    "width": Kind(_widen, _said("a wider net"), _named("capacity_low")),
+    "weights": Kind(_plain_start, _said("Keras' default initial weights"), _named("weight_init")),
+    "dropout": Kind(_each_layer(_no_dropout), _said("no dropout"), _named("dropout_high")),
+    "penalty": Kind(_each_layer(_no_penalty), _said("no regularizer"), _named("regularization_strong")),
+    "batch_norm": Kind(
+        _no_batch_norm,
+        lambda setup, data, task, value: (
+            "no batch normalization" if value is None else f"batch normalization with momentum {value}"
+        ),
+        _named("batch_norm"),
+    ),
+    "thaw": Kind(_each_layer(_thaw), _said("all layers train"), _named("frozen_layers")),
+    "optimizer": Kind(_optimizer, _said("{value[0]}({value[1]})"), _cause_of_optimizer),
+    "rate": Kind(
+        _rate,
+        lambda setup, data, task, value: (
+            f"learning rate {setup.learning_rate * value:.3g} in place of {setup.learning_rate:.3g}"
+        ),
+        lambda setup, data, task, value: ("learning_rate_low" if value > 1 else "learning_rate_high",),
+    ),
+    "clip": Kind(_clip, _said("gradients clipped to norm {value}"), _named("exploding_gradient")),
+    "batch": Kind(_batches, _said("batches of {value}"), _named("batch_size")),
+    "epochs": Kind(_epochs, _said("{value} epochs in place of {setup.epochs}"), _named("epochs_few")),
+    "class_weight": Kind(_weigh, _said("classes weighted by their size"), _named("class_imbalance")),
+}
+ORDER = {kind: place for place, kind in enumerate(KINDS)}
+
+
+def apply(changes: Iterable[Change], setup: Setup, data: Data, task: Task) -> tuple[Setup, Data, Task]:
+    """The setup and data with all the changes made, and the task as its targets then read."""
+    for change in sorted(changes, key=lambda change: ORDER[change.kind]):
+        setup, data = KINDS[change.kind].apply(setup, data, task, change.value)
+        if change.kind in ("head", "labels") and task.names:
+            task = replace(task, names=tuple(np.unique(data.y[0]).tolist()))
+    return setup, data, task
+
+
+def say(change: Change, setup: Setup, data: Data, task: Task) -> str:
+    """A change in a few words; `setup` and `data` are the script's own."""
+    return KINDS[change.kind].say(setup, data, task, change.value)
+
+
+def causes(change: Change, setup: Setup, data: Data, task: Task) -> tuple[str, ...]:
+    """Which causes it would show if this change makes the net learn, the likeliest first."""
+    return KINDS[change.kind].cause(setup, data, task, change.value)
+
+
+# --- what can be tried ------------------------------------------------------------------------------------------------
+
+
+def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
+    """All single changes that would change something, the most frequent causes first."""
+    net, single = setup.net, data.single and bool(nets.tail(setup.net))
+    found: list[Change] = []
+    if single and not _same_head(setup, task):
+        found.append(Change("head"))
+    finite = all(np.isfinite(tasks.numbers(a)).all() for a in (*data.x, *data.y) if a.dtype.kind not in "USO")
+    if not finite:
+        found.append(Change("finite"))
+    longer = longer_epochs(setup, data)
+    found += [Change("epochs", epochs) for epochs in longer]
+    if data.single and task.kind == "values":
+        found.append(Change("targets"))
+    factors = [Change("rate", factor) for factor in rates(setup)]
+    found += factors[:2]
+    if not fed_to_embedding(setup) and all(x.dtype.kind not in "USO" for x in data.x):
+        found.append(Change("inputs"))
+    if setup.optimizer["class_name"] != "Adam":
+        found.append(Change("optimizer", ("Adam", 0.001)))
+    found += _net_changes(setup, task)
+    found += factors[2:]
+    found += [Change("batch", size) for size in other_batches(setup, data)]
+    if not setup.shuffle:
+        found.append(Change("shuffle"))
+    if setup.weights is not None or _unusual_start(net):
+        found.append(Change("weights"))
+    if any(not layer["config"].get("trainable", True) for layer in nets.layers(net)):
+        found.append(Change("thaw"))
+    if data.single and task.is_classes and not setup.class_weight and _imbalanced(task, data):
+        found.append(Change("class_weight"))
+    found.append(Change("clip", 1.0))
+    return found
+
+
+def _same_head(setup: Setup, task: Task) -> bool:
+    head = right_head(setup, task)
+    now = Head(nets.output_units(setup.net) or 0, nets.output_activation(setup.net), setup.loss)
+    nothing_behind = not any(nets.kind(layer) in nets.DROPOUTS for layer in nets.tail(setup.net))
+    return now == head and not setup.from_logits and not recoded(setup, task) and nothing_behind
+
+
+def _net_changes(setup: Setup, task: Task) -> list[Change]:
+    net, found = setup.net, []
+    activations, hidden = nets.hidden_activations(net), nets.hidden(net)
+    if hidden and (set(activations) - {"relu"} or len(activations) < len(hidden)):
+        found.append(Change("activation", "relu"))
+    if "relu" in activations:
+        found.append(Change("activation", "tanh"))
+    narrow = any(
+        (layer["config"].get("units") or layer["config"].get("filters") or 99) < ENOUGH_WIDTH for layer in hidden
+    )
+    if narrow or (not hidden and nets.is_sequential(net) and nets.tail(net)):
+        found.append(Change("width"))
+    if dropout_rates(net):
+        found.append(Change("dropout"))
+    if penalties(net):
+        found.append(Change("penalty"))
+    if nets.count(net, "BatchNormalization"):
+        found += [Change("batch_norm"), Change("batch_norm", 0.9)]
+    return found
+
+
+def longer_epochs(setup: Setup, data: Data) -> list[int]:
+    """Two longer trainings: five times and 25 times, at least 1,000 and 10,000 steps."""
+    in_epoch = steps_in_epoch(setup, data.n)
+    return [
+        _round_up(max(setup.epochs * factor, -(-least // in_epoch)))
+        for factor, least in ((5, 1000), (25, 10_000))
+        if setup.epochs * in_epoch * factor < 2_000_000
+    ]
+
+
+def _round_up(value: int) -> int:
+    """To 1, 2 or 5 times a power of ten."""
+    power = 10 ** (len(str(int(value))) - 1)
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
+
+
+def other_batches(setup: Setup, data: Data) -> list[int]:
+    """A batch size that gives enough steps an epoch and is no smaller than that needs."""
+    if setup.steps_per_epoch:
+        return []
+    if setup.batch_size > 32 or setup.batch_size > data.n // 4:
+        other = max(1, min(32, data.n // 8))
+        return [other] if other < min(setup.batch_size, data.n) else []
+    return [32] if setup.batch_size < 8 and data.n >= 256 else []
+
+
+def dropout_rates(net: nets.Net) -> list[float]:
+    """All rates of dropout above 0."""
+    rates = []
+    for layer in nets.layers(net):
+        config = layer["config"]
+        if nets.kind(layer) in nets.DROPOUTS:
+            rates.append(config.get("rate", config.get("stddev", 0)))
+        rates += [config[key] for key in ("dropout", "recurrent_dropout") if isinstance(config.get(key), int | float)]
+    return [float(rate) for rate in rates if rate]
+
+
+def penalties(net: nets.Net) -> list[dict[str, Any]]:
+    """All regularizers in use, as Keras writes them."""
+    found = [layer["config"][key] for layer in nets.layers(net) for key in nets.PENALTIES if layer["config"].get(key)]
+    return found + [layer for layer in nets.layers(net) if nets.kind(layer) == "ActivityRegularization"]
+
+
+def _unusual_start(net: nets.Net) -> bool:
+    usual = {"GlorotUniform", "GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"}
+    usual |= {"glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform"}
+    starts = [layer["config"].get("kernel_initializer") for layer in nets.layers(net)]
+    biases = [layer["config"].get("bias_initializer") for layer in nets.layers(net)]
+    return any(nets.name_of(s) not in usual for s in starts if s) or any(
+        nets.name_of(b) not in {"Zeros", "zeros"} for b in biases if b
+    )
+
+
+def _imbalanced(task: Task, data: Data) -> bool:
+    counts = np.bincount(tasks.class_numbers(task, data.y[0]), minlength=task.classes)
+    return bool(counts.max() >= 3 * max(1, counts[counts > 0].min()))
+
+
+def everything(setup: Setup, data: Data, task: Task) -> tuple[Change, ...]:
+    """What gives a net the best chance, all at once: the start where no single change moves anything."""
+    found = candidates(setup, data, task)
+    wanted = {
+        "head",
+        "finite",
+        "inputs",
+        "targets",
+        "width",
+        "dropout",
+        "penalty",
+        "weights",
+        "thaw",
+        "shuffle",
+        "batch",
+    }
+    chosen = {change.kind: change for change in found if change.kind in wanted}
+    for change in found:
+        if change in (Change("activation", "relu"), Change("batch_norm")) or change.kind == "optimizer":
+            chosen.setdefault(change.kind, change)
+    if "optimizer" not in chosen and not 3e-4 <= setup.learning_rate <= 1e-2:
+        chosen["optimizer"] = Change("optimizer", ("Adam", 0.001))
+    if longer := [change for change in found if change.kind == "epochs"]:
+        chosen["epochs"] = longer[0]
+    return tuple(chosen.values())

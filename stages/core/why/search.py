@@ -1,0 +1,509 @@
+"""Which few changes make a net learn: tried, reduced to the smallest set, and confirmed with seeds of their own.
+
+1. As asked, and everything at once. If the first fits its data as well as they can be, it learns.
+2. Single changes, those first that a symptom speaks for; long trainings by successive halving.
+3. Where no single change is enough: take away from everything at once, part by part (Zeller's delta debugging); where
+   even that does not learn, add the best change, then what helps most beside it, up to three.
+4. Take each change of the repair away again, and replace a wholesale one by its parts.
+5. Confirm: as asked and as repaired, with seeds that nothing was chosen by.
+
+Nothing here trains or prints: `run` trains a list of trials, `tell` takes a line about what goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from stages.core.results.statistics import PairedDifference, holm, paired_difference
+from stages.core.why import interventions
+from stages.core.why import net as nets
+from stages.core.why.interventions import Change
+from stages.core.why.reference import Reference
+from stages.core.why.setup import steps_in_epoch
+from stages.core.why.symptoms import Symptom
+from stages.core.why.trial import Case, Outcome, Run, Trial
+
+Changes = frozenset[Change]
+NOTHING: Changes = frozenset()
+
+LEARNS = 0.7
+"""Share of what can be reached from which on a net is said to learn."""
+
+WELL = 0.9
+"""Share from which on nothing is looked for."""
+
+ENOUGH = 0.8
+"""Share that a repair must reach."""
+
+GAIN = 0.1
+"""Skill that a repair must add."""
+
+SOMETHING = 0.15
+"""Skill below this is nothing that could be learnt."""
+
+DONE = 0.98
+"""Skill at which a trial of the search stops."""
+
+MOST_CHANGES = 3
+SEARCH_SEEDS, CONFIRMING_SEEDS = 3, 6
+TELLING = 50
+"""Samples from which on a part of them can be held out."""
+
+PRIOR = {  # how often such a change is part of a known repair, roughly
+    "head": 0.30,
+    "epochs": 0.20,
+    "targets": 0.18,
+    "rate": 0.15,
+    "width": 0.12,
+    "inputs": 0.12,
+    "dropout": 0.12,
+    "penalty": 0.10,
+    "activation": 0.10,
+    "optimizer": 0.06,
+}
+
+Runner = Callable[[list[Trial]], list[Outcome | None]]
+
+
+@dataclass
+class Tried:
+    """All that is known of one set of changes."""
+
+    changes: Changes
+    runs: list[Run] = field(default_factory=list)
+    error: str | None = None  # why it cannot be trained
+    lost: str | None = None  # why it was not trained to an end
+    asked_steps: int = 0
+    step_seconds: float = 0.0
+
+    @property
+    def skills(self) -> np.ndarray:
+        """One a seed, in the order of seeds."""
+        return np.array([run.skill if run.finite else 0.0 for run in self.runs])
+
+    @property
+    def skill(self) -> float:
+        """Median over the seeds; 0 where nothing could be trained."""
+        return float(np.median(self.skills)) if self.runs else 0.0
+
+    @property
+    def held_out(self) -> float | None:
+        values = [run.held_out for run in self.runs if run.held_out is not None]
+        return float(np.median(values)) if values else None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """As asked against as repaired, with seeds of their own."""
+
+    asked: Tried
+    fixed: Tried
+    difference: PairedDifference
+    p_value: float  # Holm-adjusted over all that were put to this test
+    certain: bool  # beats as asked by more than noise
+
+
+@dataclass
+class Findings:
+    """What a search found; whatever was not reached stays empty."""
+
+    case: Case
+    symptoms: list[Symptom]
+    reference: Reference | None = None
+    attainable: float = 0.0  # skill that these data allow, as far as known
+    asked: Tried = field(default_factory=lambda: Tried(NOTHING))
+    tried: dict[Changes, Tried] = field(default_factory=dict)
+    candidates: list[Change] = field(default_factory=list)
+    repair: Changes | None = None
+    confirmation: Confirmation | None = None
+    refuted: list[Changes] = field(default_factory=list)  # looked like repairs and were not confirmed
+    learns: bool | None = None
+    shortened: int | None = None  # steps that were trained where the script asks for more
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a search may take."""
+
+    seconds: float
+    cores: int
+    seed: int = 0
+
+
+class Search:
+    """One search; `findings` is filled as it goes, so that an interrupted one tells what is known."""
+
+    def __init__(
+        self,
+        case: Case,
+        symptoms: list[Symptom],
+        run: Runner,
+        limits: Limits,
+        reference: Callable[[], Reference | None] = lambda: None,
+        tell: Callable[[str], None] = lambda line: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.case, self.run, self.limits, self.tell, self.clock = case, run, limits, tell, clock
+        self.reference = reference
+        self.began = clock()
+        self.findings = Findings(case, symptoms)
+        self.seeds = tuple(limits.seed * 1000 + k for k in range(SEARCH_SEEDS))
+        self.unit = limits.seconds * limits.cores / 40
+        self.cap: int | None = None  # steps of a trial where the script's own are too many
+
+    # --- trials ---
+
+    def left(self) -> float:
+        return self.limits.seconds - (self.clock() - self.began)
+
+    def _spent(self, share: float) -> bool:
+        """Whether more than this share of the time is gone."""
+        return self.left() < (1 - share) * self.limits.seconds
+
+    def attempt(self, sets: Iterable[Changes], seeds: Sequence[int], goal: float = DONE) -> list[Tried]:
+        """What becomes of sets of changes with these seeds; what is known already is not trained again."""
+        sets = list(sets)
+        missing, trials = [], []
+        for changes in dict.fromkeys(sets):
+            known = {run.seed for run in self.findings.tried.get(changes, Tried(changes)).runs}
+            lacking = tuple(seed for seed in seeds if seed not in known)
+            failed = changes in self.findings.tried and self.findings.tried[changes].error
+            if lacking and not failed:
+                missing.append(changes)
+                trials.append(self._trial(changes, lacking, goal))
+        for changes, outcome in zip(missing, self.run(trials) if trials else [], strict=True):
+            if outcome is not None:
+                self._keep(changes, outcome)
+        return [self.findings.tried.get(changes, Tried(changes)) for changes in sets]
+
+    def _trial(self, changes: Changes, seeds: tuple[int, ...], goal: float) -> Trial:
+        longer = any(change.kind in ("epochs", "batch") for change in changes)
+        seconds = self.unit * (2 if longer or not changes else 1) * max(1, len(seeds) / 2)
+        return Trial(changes, seeds, min(seconds, max(5.0, self.left())), None if longer else self.cap, goal)
+
+    def _keep(self, changes: Changes, outcome: Outcome) -> None:
+        tried = self.findings.tried.setdefault(changes, Tried(changes))
+        tried.runs = sorted([*tried.runs, *outcome.runs], key=lambda run: run.seed)
+        tried.asked_steps = outcome.asked_steps or tried.asked_steps
+        tried.step_seconds = outcome.step_seconds or tried.step_seconds
+        tried.error = outcome.error if not tried.runs else None
+        tried.lost = outcome.lost if not tried.runs else None
+
+    # --- what is good enough ---
+
+    def _enough(self, tried: Tried) -> bool:
+        """Whether changes make the net learn: in the median seed well, in nearly all at all."""
+        skills, asked = tried.skills, self.findings.asked.skill
+        if not skills.size or tried.skill < max(ENOUGH * self.findings.attainable, asked + GAIN, SOMETHING):
+            return False
+        return bool((skills >= max(0.5 * self.findings.attainable, asked)).mean() >= 0.75)
+
+    def _set_attainable(self, best: Tried) -> None:
+        """What the data allow: what scikit-learn or the best net reaches, memory left out where it can be told."""
+        held_out, reached = best.held_out, best.skill
+        known = self.findings.reference.skill if self.findings.reference else 0.0
+        if held_out is not None:
+            reached = min(reached, held_out)
+        elif self.findings.reference:
+            reached = min(reached, known)
+        self.findings.attainable = max(known, 0.95 * reached, self.findings.attainable)
+
+    def suspicion(self, change: Change) -> float:
+        """How much speaks for a change before it is tried."""
+        signs = sum(
+            symptom.weight * (1.0 if change == symptom.changes[0] else 0.9)
+            for symptom in self.findings.symptoms
+            if change in symptom.changes
+        )
+        later = 0.02 if change.kind in ("epochs", "rate") and change not in self._first_of_kind else 0.0
+        return signs + PRIOR.get(change.kind, 0.05) - later
+
+    # --- the search ---
+
+    def go(self) -> Findings:
+        """Search until something is found, nothing is left, or the time is up; Ctrl-C ends it with what is known."""
+        try:
+            self._go()
+        except KeyboardInterrupt:
+            self.findings.interrupted = True
+        self._conclude()
+        self.findings.seconds = self.clock() - self.began
+        return self.findings
+
+    def _go(self) -> None:
+        found = self.findings
+        found.candidates = interventions.candidates(self.case.setup, self.case.data, self.case.task)
+        self._first_of_kind = {c.kind: c for c in reversed(found.candidates)}.values()
+        self._as_asked()
+        if found.asked.skill >= 0.95:
+            return
+        all_at_once = self._everything()
+        if found.asked.skill >= max(WELL * found.attainable, SOMETHING):
+            return
+        self._singles()
+        if not self._good(1):
+            self._several(all_at_once)
+        self._confirm()
+
+    def _as_asked(self) -> None:
+        self.tell("as asked")
+        self.attempt([NOTHING], self.seeds[:2])
+        found = self.findings
+        found.asked = found.tried.get(NOTHING, Tried(NOTHING))
+        if found.asked.runs:
+            trained = max(run.steps for run in found.asked.runs)
+            cut = all(run.skill < DONE for run in found.asked.runs) and trained < found.asked.asked_steps
+            if cut and all(run.finite for run in found.asked.runs):
+                found.shortened = self.cap = trained
+                found.candidates = [c for c in found.candidates if c.kind != "epochs"]
+        found.reference = self.reference()
+        found.attainable = found.reference.skill if found.reference else 0.0
+
+    def _everything(self) -> Changes:
+        """Tries everything at once, and where that does not learn, variants of it; gives the best."""
+        self.tell("everything at once")
+        every = frozenset(interventions.everything(self.case.setup, self.case.data, self.case.task))
+        every = frozenset(c for c in every if c.kind != "epochs" or c in self.findings.candidates)
+        apart = every | {Change("hold_out")}
+        memory = self.case.data.n >= TELLING and not self.case.data.x_held_out  # what is learnt by heart must not count
+        best = self.attempt([every, apart] if memory else [every], self.seeds[:2])[0]
+        self.attempt([NOTHING], self.seeds)
+        self._set_attainable(self.findings.tried.get(apart, best))
+        if best.skill >= max(0.9 * self.findings.attainable, 0.5) or self._spent(0.3):
+            return every
+        tries = self.attempt(self._variants(every), self.seeds[:2])
+        best = max([best, *tries], key=lambda tried: tried.skill)
+        self._set_attainable(best)
+        return best.changes
+
+    def _variants(self, every: Changes) -> list[Changes]:
+        """Everything at once with another learning rate, longer, with tanh."""
+        if any(change.kind == "optimizer" for change in every):
+            rest = frozenset(c for c in every if c.kind != "optimizer")
+            variants = [rest | {Change("optimizer", ("Adam", rate))} for rate in (0.01, 0.0001)]
+        else:
+            variants = [every | {Change("rate", factor)} for factor in (10.0, 0.1)]
+        longer = [c for c in self.findings.candidates if c.kind == "epochs"]
+        if len(longer) > 1:
+            variants.append(frozenset(c for c in every if c.kind != "epochs") | {longer[1]})
+        if "relu" in nets.hidden_activations(self.case.setup.net) or Change("activation", "relu") in every:
+            variants.append(frozenset(c for c in every if c.kind != "activation") | {Change("activation", "tanh")})
+        return variants
+
+    def _singles(self) -> None:
+        """Every single change; where that takes too long, a quarter of the steps first, and the better half in full."""
+        order = sorted(self.findings.candidates, key=self.suspicion, reverse=True)
+        sets = [frozenset([change]) for change in order]
+        self.tell(f"{len(sets)} single changes")
+        asked = self.findings.asked
+        steps = self.cap or asked.asked_steps
+        seconds = 2 * asked.step_seconds * steps
+        if seconds * len(sets) > 0.5 * self.left() * self.limits.cores and steps >= 64:
+            sets = self._halved(sets, steps)
+        for start in range(0, len(sets), 2 * self.limits.cores):
+            if self._spent(0.55 if self._good(1) is None else 0.45):
+                break
+            self.attempt(sets[start : start + 2 * self.limits.cores], self.seeds[:2])
+
+    def _halved(self, sets: list[Changes], steps: int) -> list[Changes]:
+        """The better half of single changes, by one seed's first quarter; what a symptom speaks for stays."""
+        keep, self.cap = self.cap, max(16, steps // 4)
+        trials = [replace(self._trial(changes, self.seeds[:1], DONE), steps=self.cap) for changes in sets]
+        outcomes = self.run(trials)
+        self.cap = keep
+        reached = {
+            changes: outcome.runs[0].skill if outcome and outcome.runs else 0.0
+            for changes, outcome in zip(sets, outcomes, strict=True)
+        }
+        best = set(sorted(sets, key=lambda s: -reached[s])[: max(4, len(sets) // 2)])
+        return sorted(
+            (s for s in sets if s in best or self.suspicion(next(iter(s))) >= 0.5),
+            key=lambda s: -reached[s] - 0.3 * self.suspicion(next(iter(s))),
+        )
+
+    def _good(self, most: int = MOST_CHANGES) -> Changes | None:
+        """The likeliest of the sets of changes that are enough: fewest changes, then those that most speaks for."""
+        enough = [
+            tried
+            for tried in self.findings.tried.values()
+            if 0 < len(tried.changes) <= most and tried.changes not in self.findings.refuted and self._enough(tried)
+        ]
+        if not enough:
+            return None
+
+        def worth(tried: Tried) -> tuple[int, float]:
+            speaks = sum(self.suspicion(change) for change in tried.changes) / len(tried.changes)
+            return -len(tried.changes), speaks + 0.5 * tried.skill
+
+        return max(enough, key=worth).changes
+
+    def _several(self, start: Changes) -> None:
+        """Repairs of more than one change."""
+        singles = [tried.skill for tried in self.findings.tried.values() if len(tried.changes) == 1]
+        moved = max(singles, default=0.0) >= self.findings.asked.skill + GAIN
+        if moved:
+            self._grow(start, until=0.6)
+        whole = self.findings.tried.get(start)
+        if self._good() or not whole or not self._enough(whole):
+            reduced = start
+        else:
+            self.tell("less and less of everything at once")
+            reduced = self._reduce(start)
+        if not self._good():
+            self._grow(reduced, until=0.8)
+
+    def _reduce(self, changes: Changes) -> Changes:
+        """Fewer and fewer changes that are still enough, until none can go."""
+        current = sorted(changes, key=self.suspicion)
+        parts = 2
+        while len(current) > 1 and not self._spent(0.75):
+            parts = min(parts, len(current))
+            chunks = [list(chunk) for chunk in np.array_split(np.array(current, dtype=object), parts)]
+            rests = [frozenset(c for c in current if c not in chunk) for chunk in map(_as_changes, chunks)]
+            tries = self.attempt([rest for rest in rests if rest], self.seeds[:2])
+            kept = next((tried for tried in tries if self._enough(tried)), None)
+            if kept is not None:
+                current, parts = sorted(kept.changes, key=self.suspicion), max(2, parts - 1)
+            elif parts == len(current):
+                break
+            else:
+                parts = min(2 * parts, len(current))
+        return frozenset(current)
+
+    def _grow(self, pool: Changes, until: float) -> None:
+        """Greedily: the best single changes, and what helps most beside them, up to three; first those of `pool`."""
+        self.tell("changes together")
+        singles = [t for t in self.findings.tried.values() if len(t.changes) == 1 and t.runs]
+        if not singles:
+            return
+        ranked = sorted(singles, key=lambda t: -t.skill - 0.3 * min(1.5, self.suspicion(next(iter(t.changes)))))
+        helpers = [next(iter(t.changes)) for t in ranked]
+        helpers = sorted(pool, key=lambda c: -self.suspicion(c)) + [c for c in helpers if c not in pool]
+        bases = [tried.changes for tried in ranked[:2]]
+        for size in range(2, MOST_CHANGES + 1):
+            sets = [
+                base | {other}
+                for other in helpers
+                for base in bases
+                if not any(other.kind == change.kind for change in base)
+            ]
+            sets = list(dict.fromkeys(sets))
+            for start in range(0, len(sets), 2 * self.limits.cores):
+                if self._good() or self._spent(until):
+                    return
+                self.attempt(sets[start : start + 2 * self.limits.cores], self.seeds[:2])
+            tried = [self.findings.tried[s] for s in sets if s in self.findings.tried]
+            bases = [t.changes for t in sorted(tried, key=lambda t: -t.skill)[:2] if len(t.changes) == size]
+
+    def _refine(self, repair: Changes) -> Changes:
+        """The smallest repair in the simplest words: no change that is not needed, parts in place of a whole."""
+        if len(repair) > 1 and not self._spent(0.85):
+            repair = min(
+                [t.changes for t in self.attempt([repair - {c} for c in repair], self.seeds[:2]) if self._enough(t)]
+                or [repair],
+                key=len,
+            )
+        if self._spent(0.85):
+            return repair
+        simpler = [
+            (repair - {change}) | {part} for change in repair for part in self._parts(change) if part not in repair
+        ]
+        enough = [t for t in self.attempt(simpler, self.seeds[:2]) if self._enough(t)]
+        return enough[0].changes if enough else repair
+
+    def _parts(self, change: Change) -> list[Change]:
+        """Smaller changes that might do in place of one."""
+        setup, data, task = self.case.setup, self.case.data, self.case.task
+        if change.kind == "head":
+            right = interventions.right_head(setup, task)
+            wrong = interventions.wrong_parts(setup, task, data)
+            if len(wrong) < 2 or "label_encoding" in wrong:
+                return []
+            whole = {
+                "output_activation": Change("output", right.activation),
+                "loss_function": Change("loss", right.loss),
+            }
+            return [whole[part] for part in wrong if part in whole and "output_units" not in wrong]
+        if change.kind == "optimizer":
+            return [c for c in self.findings.candidates if c.kind == "rate"]
+        return []
+
+    def _confirm(self) -> None:
+        """Put the likeliest repair, and where it fails the next ones, to the test of fresh seeds."""
+        found = self.findings
+        fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(CONFIRMING_SEEDS))
+        tested: list[tuple[Changes, PairedDifference]] = []
+        while len(tested) < 3 and (repair := self._good(MOST_CHANGES + 2)) and self.left() > 3:
+            repair = self._refine(repair)
+            self.tell("confirming")
+            half = len(fresh) // 2
+            before = {c: list(found.tried[c].runs) if c in found.tried else [] for c in (NOTHING, repair)}
+            for seeds in (fresh[:half], fresh[half:]):
+                self.attempt([NOTHING, repair], seeds)
+            asked, fixed = (_fresh(found.tried[changes], before[changes]) for changes in (NOTHING, repair))
+            for changes, runs in before.items():
+                found.tried[changes].runs = runs
+            paired = len(fixed.runs) if asked.error else min(len(asked.runs), len(fixed.runs))
+            skills = np.zeros(paired) if asked.error else asked.skills[:paired]
+            difference = paired_difference(fixed.skills[:paired], skills)
+            tested.append((repair, difference))
+            p_value = float(holm([_p_value(d) for _, d in tested])[-1])
+            certain = bool(difference.n >= 2 and difference.mean >= GAIN and p_value < 0.05 and self._enough(fixed))
+            found.confirmation = Confirmation(asked, fixed, difference, p_value, certain)
+            found.repair = repair
+            if certain or difference.n < 2:
+                return
+            found.refuted.append(repair)
+
+    def _conclude(self) -> None:
+        """Whether the net learns as asked, by all that is known."""
+        found = self.findings
+        asked = found.asked
+        if not asked.runs:
+            found.learns = False if asked.error else None
+            return
+        if found.repair and found.confirmation and found.confirmation.certain:
+            fixed = found.confirmation.fixed.skill
+            attainable = max(found.attainable, fixed * WELL if not found.reference else 0.0)
+            found.learns = asked.skill >= max(LEARNS * attainable, SOMETHING)
+            return
+        if asked.skill >= max(LEARNS * found.attainable, SOMETHING):
+            found.learns = True
+        elif found.attainable >= SOMETHING:
+            found.learns = None if found.shortened and _rising(asked) else False
+        else:
+            found.learns = False if found.reference or self.case.data.n < TELLING else None
+
+
+def _as_changes(chunk: list) -> list[Change]:
+    return list(chunk)
+
+
+def _fresh(tried: Tried, before: list[Run]) -> Tried:
+    """Only the runs that came since."""
+    old = {run.seed for run in before}
+    return replace(tried, runs=[run for run in tried.runs if run.seed not in old])
+
+
+def _p_value(difference: PairedDifference) -> float:
+    """The t-test's; where all seeds differ by the same, that of the sign test."""
+    if np.isfinite(difference.p_value):
+        return difference.p_value
+    return min(1.0, 2.0 * 0.5**difference.n) if difference.mean else 1.0
+
+
+def _rising(tried: Tried) -> bool:
+    """Whether skill is still growing at the end, in the median seed."""
+    gains = [run.curve[-1][2] - run.curve[len(run.curve) // 2][2] for run in tried.runs if len(run.curve) > 1]
+    return bool(gains) and float(np.median(gains)) > 0.02
+
+
+def steps_asked(case: Case) -> int:
+    """Optimizer steps that the script asks for."""
+    return case.setup.epochs * steps_in_epoch(case.setup, case.data.n)

@@ -1,0 +1,152 @@
+"""What is trained in an experiment, and on what: a record without what an experiment cannot change.
+
+A `Setup` and a `Data` are values: an intervention takes one pair and gives another.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stages.core.why.record import Data as RecordedData
+from stages.core.why.record import Record
+
+Net = dict[str, Any]
+"""A net as Keras 3 writes it with `model.to_json()`, parsed."""
+
+MEMORY = 300_000_000
+"""Bytes of inputs that an experiment works on; of larger data every k-th sample is taken."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The net and how it is trained."""
+
+    net: Net
+    optimizer: dict[str, Any]  # {"class_name", "config"}, Keras' words
+    losses: tuple[dict[str, Any] | None, ...]  # one an output: {"name": Keras' function, "config": its arguments}
+    epochs: int
+    batch_size: int
+    shuffle: bool = True
+    steps_per_epoch: int | None = None
+    loss_weights: tuple[float, ...] | None = None
+    class_weight: dict[int, float] | None = None
+    weights: dict[str, list[np.ndarray]] | None = None  # to start from, by layer; None: drawn anew for every seed
+    early_stopping: dict[str, Any] | None = None  # monitor, patience, min_delta, restore_best_weights
+
+    @property
+    def loss(self) -> str:
+        """Name of the first output's loss; empty without one."""
+        return self.losses[0]["name"] if self.losses and self.losses[0] else ""
+
+    @property
+    def from_logits(self) -> bool:
+        return bool(self.losses and self.losses[0] and self.losses[0]["config"].get("from_logits"))
+
+    @property
+    def learning_rate(self) -> float:
+        """In the first step."""
+        rate = self.optimizer["config"].get("learning_rate", 0.001)
+        return float(rate["config"].get("initial_learning_rate", 0.001)) if isinstance(rate, dict) else float(rate)
+
+    def with_net(self, net: Net) -> Setup:
+        return replace(self, net=net)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples with their targets; tuples hold one array an input or output, first axis samples."""
+
+    x: tuple[np.ndarray, ...]
+    y: tuple[np.ndarray, ...]
+    x_held_out: tuple[np.ndarray, ...] = ()  # empty: the script validates on nothing
+    y_held_out: tuple[np.ndarray, ...] = ()
+    sample_weight: np.ndarray | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.x[0])
+
+    @property
+    def single(self) -> bool:
+        """One input and one output."""
+        return len(self.x) == len(self.y) == 1
+
+
+def steps_in_epoch(setup: Setup, n: int) -> int:
+    """Optimizer steps that an epoch takes with n samples."""
+    return setup.steps_per_epoch or max(1, -(-n // setup.batch_size))
+
+
+def from_record(record: Record) -> tuple[Setup, Data]:
+    """What an experiment starts from.
+
+    The record must hold the net (`model_json`) and targets.
+    """
+    train, held_out = record.train, record.validation
+    weights = None if record.weights_origin == "fresh" else record.weights
+    stopping = next((c.settings for c in record.callbacks if c.name == "EarlyStopping"), None)
+    rate = record.compiled.optimizer
+    compiled = record.compiled
+    setup = Setup(
+        net=without_build_shapes(json.loads(record.model_json)),
+        optimizer={"class_name": rate.name, "config": {**rate.config}},
+        losses=tuple(loss and {"name": loss.name, "config": loss.config} for loss in compiled.losses),
+        epochs=max(1, record.budget.epochs - record.budget.initial_epoch),
+        batch_size=record.budget.batch_size,
+        shuffle=record.budget.shuffle,
+        steps_per_epoch=record.budget.steps_per_epoch,
+        loss_weights=compiled.loss_weights and tuple(compiled.loss_weights),
+        class_weight=record.class_weight,
+        weights=weights,
+        early_stopping=stopping,
+    )
+    x, y, weight = _thinned(train)
+    held = _thinned(held_out) if held_out and held_out.y else ((), (), None)
+    return setup, Data(x, y, held[0], held[1], weight)
+
+
+def without_build_shapes(net: Net) -> Net:
+    """The net without what Keras can find out again, so that widths can change; initializers without seeds."""
+    net = copy.deepcopy(net)
+    net.pop("compile_config", None)
+
+    def strip(value: Any) -> None:
+        if isinstance(value, dict):
+            value.pop("build_config", None)
+            if "seed" in value and isinstance(value["seed"], int | dict):
+                value["seed"] = None
+            value = list(value.values())
+        if isinstance(value, list):
+            for item in value:
+                strip(item)
+
+    strip(net)
+    return net
+
+
+def _thinned(data: RecordedData) -> tuple[tuple, tuple, np.ndarray | None]:
+    """Inputs, targets and weights as numbers; every k-th sample where all would be too much."""
+    step = max(1, -(-sum(array.size * 4 for array in data.x) // MEMORY))
+    weight = None if data.sample_weight is None else np.asarray(data.sample_weight, np.float32)[::step]
+    x = tuple(_numbers(array[::step]) for array in data.x)
+    return x, tuple(_numbers(array[::step]) for array in data.y), weight
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """float32 or int64; text stays text."""
+    array = np.asarray(array)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64) if array.dtype.kind != "u" or array.dtype.itemsize > 1 else array
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind == "O":
+        try:
+            return array.astype(np.float32)
+        except (TypeError, ValueError):
+            return array.astype(str)
+    return array

@@ -1,0 +1,298 @@
+"""Findings in plain words: for the terminal, for programs, and for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from stages.core.results.statistics import LEVEL, describe, holm, paired_difference
+from stages.core.why import interventions
+from stages.core.why.causes import Cause, gain_of, rank
+from stages.core.why.edits import Edit, as_diff
+from stages.core.why.interventions import CAUSES, Change
+from stages.core.why.search import GAIN, SOMETHING, Changes, Findings, Tried
+
+MEASURES = {
+    "binary": "balanced accuracy",
+    "classes": "balanced accuracy",
+    "labels": "balanced accuracy of each label",
+    "values": "R²",
+}
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Skill over seeds: 0 as by guessing, 1 perfect."""
+
+    values: list[float]
+    mean: float
+    low: float | None  # 95 % interval of the mean
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A set of changes in the table."""
+
+    changes: str
+    single: bool
+    skill: Skill
+    difference: float | None  # from as asked, over the seeds in common
+    low: float | None
+    high: float | None
+    p_value: float | None  # Holm-adjusted over the table
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change of the repair."""
+
+    kind: str
+    value: Any
+    words: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a script."""
+
+    script: str
+    learns: bool | None  # as asked; None: cannot be told
+    sentence: str
+    causes: list[Cause]
+    repair: list[Step]
+    confirmed: bool  # with seeds that the search did not use, by more than noise
+    diff: list[Edit]
+    measure: str  # what skill is made of
+    asked: Skill | None
+    fixed: Skill | None
+    difference: Line | None  # fixed against asked, with the confirming seeds
+    attainable: float | None
+    reference: str | None
+    table: list[Line]
+    no_matter: list[str]
+    not_tried: list[str]
+    signs: list[str]
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) -> Verdict:
+    """What the findings say; `notes` is what the record has to tell besides."""
+    causes = rank(found)
+    asked, fixed, difference, confirmed = _compared(found)
+    words = _words(found)
+    steps = [
+        Step(c.kind, c.value, words(c), interventions.causes(c, found.case.setup, found.case.data, found.case.task)[0])
+        for c in sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
+    ]
+    return Verdict(
+        script=script,
+        learns=found.learns,
+        sentence=_sentence(found, causes, steps, asked, fixed, difference),
+        causes=causes,
+        repair=steps,
+        confirmed=confirmed,
+        diff=diff if steps else [],
+        measure=MEASURES[found.case.task.kind],
+        asked=asked,
+        fixed=fixed,
+        difference=difference,
+        attainable=found.attainable or None,
+        reference=found.reference and f"{found.reference.name}, cross-validated skill {found.reference.skill:.2f}",
+        table=_table(found, words),
+        no_matter=_no_matter(found, words),
+        not_tried=_not_tried(found, words),
+        signs=[symptom.text for symptom in found.symptoms],
+        notes=notes + _notes(found),
+        seconds=round(found.seconds, 1),
+    )
+
+
+def _words(found: Findings) -> Callable[[Change], str]:
+    case = found.case
+    return lambda change: interventions.say(change, case.setup, case.data, case.task)
+
+
+def summary(values: np.ndarray) -> Skill:
+    """Mean with its t interval."""
+    sample = describe(values)
+    low = high = None
+    if sample.n >= 2 and sample.sd > 0:
+        low, high = (float(v) for v in stats.t.interval(LEVEL, sample.n - 1, sample.mean, sample.sd / sample.n**0.5))
+    return Skill([round(float(v), 4) for v in values], round(sample.mean, 4), low, high)
+
+
+def _compared(found: Findings) -> tuple[Skill | None, Skill | None, Line | None, bool]:
+    """As asked and as fixed: by the confirming seeds where there are any."""
+    confirmed = found.confirmation
+    if confirmed is None:
+        return (summary(found.asked.skills) if found.asked.runs else None), None, None, False
+    fixed = summary(confirmed.fixed.skills)
+    asked = summary(confirmed.asked.skills) if confirmed.asked.runs else None
+    d = confirmed.difference
+    line = Line("", False, fixed, _known(d.mean), _known(d.low), _known(d.high), confirmed.p_value)
+    return asked, fixed, line, confirmed.certain
+
+
+def _known(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _table(found: Findings, words: Callable[[Change], str]) -> list[Line]:
+    """Every set of changes that was trained, the fewest changes first, then the best."""
+    tried = [t for t in found.tried.values() if t.runs and t.changes and Change("hold_out") not in t.changes]
+    pairs = [_paired(t, found.asked) for t in tried]
+    adjusted = holm([d.p_value for d in pairs])
+    lines = [
+        Line(
+            _together(t.changes, words),
+            len(t.changes) == 1,
+            summary(t.skills),
+            _known(d.mean),
+            _known(d.low),
+            _known(d.high),
+            _known(p),
+        )
+        for t, d, p in zip(tried, pairs, adjusted, strict=True)
+    ]
+    order = sorted(range(len(tried)), key=lambda k: (len(tried[k].changes), -tried[k].skill))
+    return [lines[k] for k in order]
+
+
+def _paired(tried: Tried, asked: Tried):
+    common = {run.seed for run in tried.runs} & {run.seed for run in asked.runs}
+    pick = [[run.skill if run.finite else 0.0 for run in t.runs if run.seed in common] for t in (tried, asked)]
+    return paired_difference(*pick)
+
+
+def _together(changes: Changes, words: Callable[[Change], str]) -> str:
+    return ", ".join(words(c) for c in sorted(changes, key=lambda c: interventions.ORDER[c.kind]))
+
+
+def _no_matter(found: Findings, words: Callable[[Change], str]) -> list[str]:
+    """Single changes that were tried and alone add nothing, unless the repair needs them."""
+    if found.learns:
+        return []
+    tried = [c for c in found.candidates if (t := found.tried.get(frozenset([c]))) and t.runs]
+    return [words(c) for c in tried if gain_of(c, found) < GAIN / 2 and c not in (found.repair or ())]
+
+
+def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
+    if found.learns and not found.repair:
+        return []
+    missing = []
+    for change in found.candidates:
+        tried = found.tried.get(frozenset([change]))
+        if tried is None or not tried.runs:
+            reason = tried and (tried.error or tried.lost)
+            missing.append(f"{words(change)}: {reason}" if reason else words(change))
+    if found.shortened:
+        missing.append(f"more than {found.shortened} of the {found.asked.asked_steps} steps that the script asks for")
+    return missing
+
+
+def _notes(found: Findings) -> list[str]:
+    notes = []
+    skills = found.asked.skills
+    if len(skills) > 1 and skills.min() < 0.5 * skills.max():
+        low = int((skills < 0.5 * skills.max()).sum())
+        notes.append(f"As asked, {low} of {len(skills)} seeds learn much less than the best one.")
+    if found.interrupted:
+        notes.append("Interrupted: this is what was known so far.")
+    held_out = found.asked.held_out
+    if found.learns and held_out is not None and held_out < 0.3 * found.asked.skill:
+        notes.append(f"On its validation data it is hardly better than guessing (skill {held_out:.2f}).")
+    return notes
+
+
+def _sentence(
+    found: Findings,
+    causes: list[Cause],
+    steps: list[Step],
+    asked: Skill | None,
+    fixed: Skill | None,
+    difference: Line | None,
+) -> str:
+    """The verdict in a sentence or two."""
+    confirmed = bool(found.confirmation and found.confirmation.certain)
+    change = " and ".join(step.words for step in steps)
+    because = CAUSES[causes[0].name] if causes else ""
+    if found.asked.error and not asked:
+        stops = f"It does not train: {found.asked.error.rstrip('.')}."
+        return f"{stops} With {change} it does: skill {fixed.mean:.2f}." if confirmed else stops
+    if confirmed:
+        p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
+        measured = (
+            f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it; {len(fixed.values)} fresh seeds, {p_value}"
+        )
+        if found.learns:
+            return f"It learns, and does better with {change} ({measured})."
+        return f"It does not learn because of {because}: with {change} it does ({measured})."
+    if found.learns:
+        remark = f" Yet {causes[0].text}." if causes else ""
+        return f"It learns: no fault found (skill {found.asked.skill:.2f}).{remark}"
+    if found.learns is None:
+        part = f" as far as it was trained ({found.shortened} steps)" if found.shortened else ""
+        guess = f" A guess: {because} ({causes[0].text})." if causes else ""
+        return f"I cannot tell: it does not learn{part}, and no change was found with which it does.{guess}"
+    if found.attainable < SOMETHING and found.reference:
+        return (
+            "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
+            f"{found.reference.skill:.2f}, and no change here does better."
+        )
+    guess = f" The likeliest cause, a guess: {because} ({causes[0].text})." if causes else ""
+    maybe = f" Most helped, but not surely: {change}." if steps else ""
+    return f"It does not learn, and no repair of up to three changes was found.{maybe}{guess}"
+
+
+def to_text(v: Verdict) -> str:
+    """The verdict for a terminal."""
+    parts = [v.sentence]
+    if v.causes and not (v.learns and not v.repair):
+        parts.append("Causes, the likeliest first:")
+        for cause in v.causes[:5]:
+            parts.append(f"  {cause.name} ({'measured' if cause.measured else 'a guess'}): {cause.text}")
+    if v.diff:
+        parts += ["", "The change:", *(f"  {line}" for line in as_diff(v.diff).splitlines())]
+    if v.asked or v.fixed:
+        parts.append("")
+        parts.append(f"Skill ({v.measure} on training samples; 0 is guessing, 1 perfect), every seed:")
+        parts += [
+            f"  {name:9} {_values(skill)}" for name, skill in (("as asked", v.asked), ("as fixed", v.fixed)) if skill
+        ]
+    if v.reference:
+        parts.append(f"For comparison: scikit-learn's {v.reference}.")
+    if v.table and not (v.learns and not v.repair):
+        parts += ["", *_rows(v.table)]
+    if v.no_matter:
+        parts += ["", "Not the reason; with this alone it does not learn either: " + "; ".join(v.no_matter) + "."]
+    if v.not_tried:
+        parts.append("Not tried: " + "; ".join(v.not_tried) + ".")
+    parts += v.notes
+    return "\n".join(parts) + "\n"
+
+
+def _values(skill: Skill) -> str:
+    return " ".join(f"{value:.2f}" for value in skill.values)
+
+
+def _rows(table: list[Line], most: int = 20) -> list[str]:
+    rows = [f"{'change':62} {'skill':>6} {'difference [95 %]':>24} {'p':>6}"]
+    for line in table[:most]:
+        interval = f" [{line.low:+.2f}, {line.high:+.2f}]" if line.low is not None else ""
+        difference = f"{line.difference:+.2f}{interval}" if line.difference is not None else "–"
+        p_value = f"{line.p_value:.2g}" if line.p_value is not None else "–"
+        words = line.changes if len(line.changes) <= 62 else line.changes[:59] + "…"
+        rows.append(f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}")
+    if len(table) > most:
+        rows.append(f"… and {len(table) - most} more sets of changes")
+    return rows

@@ -1,0 +1,131 @@
+"""Processes that train trials, one a core: what hangs is ended, what dies gives an answer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stages.core.why.trial import Case, Outcome, Trial
+
+GRACE = 8.0
+"""Seconds that a worker may take beyond a trial's end before it is ended."""
+
+
+def _ignore(place: int, outcome: Outcome) -> None:
+    """Tell nobody."""
+
+
+class Workers:
+    """Trains trials side by side; a context manager.
+
+    Args:
+        cores: processes.
+        deadline: `time.monotonic()` after which nothing trains any more.
+    """
+
+    def __init__(self, case: Case, cores: int, deadline: float):
+        self.deadline = deadline
+        self.folder = tempfile.TemporaryDirectory(prefix="regbench-why-")
+        self.case = Path(self.folder.name) / "case.pickle"
+        self.case.write_bytes(pickle.dumps(case, protocol=5))
+        self.context = multiprocessing.get_context("spawn")
+        self.members = [self._start() for _ in range(cores)]
+        self.ready: set[int] = set()  # workers that have loaded TensorFlow
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        for process, pipe in self.members:
+            process.kill()
+            process.join()
+            pipe.close()
+        self.folder.cleanup()
+
+    def _start(self) -> tuple[Any, Any]:
+        here, there = self.context.Pipe()
+        process = self.context.Process(target=serve, args=(self.case, there), daemon=True)
+        process.start()
+        there.close()
+        return process, here
+
+    def run(self, trials: list[Trial], done: Callable[[int, Outcome], None] = _ignore) -> list[Outcome | None]:
+        """The outcome of every trial, in their order; None for one that the deadline left no time for.
+
+        `done` is told of each, with its place, as it ends. A trial that kills its process gives its error.
+        """
+        waiting = deque(enumerate(trials))
+        outcomes: list[Outcome | None] = [None] * len(trials)
+        busy: dict[int, tuple[int, float]] = {}  # trial's place and time limit, by worker
+
+        def finish(worker: int, outcome: Outcome) -> None:
+            place, _ = busy.pop(worker)
+            outcomes[place] = outcome
+            done(place, outcome)
+
+        while (waiting and time.monotonic() < self.deadline - 1) or busy:
+            for worker in self.ready - busy.keys():
+                if waiting and time.monotonic() < self.deadline - 1:
+                    place, trial = waiting.popleft()
+                    until = min(time.monotonic() + trial.seconds, self.deadline)
+                    self.members[worker][1].send((trial, until))
+                    busy[worker] = place, until
+            pipes = {pipe: worker for worker, (_, pipe) in enumerate(self.members)}
+            for pipe in wait([p for p, w in pipes.items() if w in busy or w not in self.ready], timeout=0.5):
+                worker = pipes[pipe]
+                try:
+                    outcome = pipe.recv()
+                except (EOFError, OSError):
+                    outcome = Outcome(lost="its process ended, perhaps for lack of memory")
+                    self._restart(worker)
+                if worker in busy:
+                    finish(worker, outcome)
+                else:
+                    self.ready.add(worker)
+            for worker, (_, until) in list(busy.items()):
+                if time.monotonic() > until + (GRACE if until < self.deadline else 0.5 * GRACE):
+                    finish(worker, Outcome(lost="it took too long"))
+                    self._restart(worker)
+        return outcomes
+
+    def _restart(self, worker: int) -> None:
+        process, pipe = self.members[worker]
+        process.kill()
+        process.join()
+        pipe.close()
+        self.members[worker] = self._start()
+        self.ready.discard(worker)
+
+
+def serve(case: Path, pipe: Any) -> None:
+    """What a worker does: train each trial that comes, until the pipe closes."""
+    import logging
+    import os
+    import signal
+    import warnings
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from stages.core.training import runtime
+
+    runtime.prepare("cpu", 1, convolutions=True)
+    warnings.simplefilter("ignore")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from stages.core.why import trainer
+
+    start: Case = pickle.loads(case.read_bytes())
+    pipe.send(None)
+    while True:
+        try:
+            trial, until = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(trainer.outcome(start, trial, until))
