@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +37,7 @@ class Setup:
     loss_weights: tuple[float, ...] | None = None
     class_weight: dict[int, float] | None = None
     weights: dict[str, list[np.ndarray]] | None = None  # to start from, by layer; None: drawn anew for every seed
-    early_stopping: dict[str, Any] | None = None  # monitor, patience, min_delta, restore_best_weights
+    samples_each: float = 1.0  # samples of the script that each sample here stands for
 
     @property
     def loss(self) -> str:
@@ -79,7 +80,7 @@ class Data:
 
 def steps_in_epoch(setup: Setup, n: int) -> int:
     """Optimizer steps that an epoch takes with n samples."""
-    return setup.steps_per_epoch or max(1, -(-n // setup.batch_size))
+    return setup.steps_per_epoch or max(1, math.ceil(n * setup.samples_each / setup.batch_size))
 
 
 def from_record(record: Record) -> tuple[Setup, Data]:
@@ -89,12 +90,11 @@ def from_record(record: Record) -> tuple[Setup, Data]:
     """
     train, held_out = record.train, record.validation
     weights = None if record.weights_origin == "fresh" else record.weights
-    stopping = next((c.settings for c in record.callbacks if c.name == "EarlyStopping"), None)
-    rate = record.compiled.optimizer
     compiled = record.compiled
+    optimizer = compiled.optimizer
     setup = Setup(
         net=without_build_shapes(json.loads(record.model_json)),
-        optimizer={"class_name": rate.name, "config": {**rate.config}},
+        optimizer={"class_name": optimizer.name, "config": optimizer.config},
         losses=tuple(loss and {"name": loss.name, "config": loss.config} for loss in compiled.losses),
         epochs=max(1, record.budget.epochs - record.budget.initial_epoch),
         batch_size=record.budget.batch_size,
@@ -103,9 +103,9 @@ def from_record(record: Record) -> tuple[Setup, Data]:
         loss_weights=compiled.loss_weights and tuple(compiled.loss_weights),
         class_weight=record.class_weight,
         weights=weights,
-        early_stopping=stopping,
     )
     x, y, weight = _thinned(train)
+    setup = replace(setup, samples_each=max(1.0, (train.samples.total or train.samples.kept) / len(x[0])))
     held = _thinned(held_out) if held_out and held_out.y else ((), (), None)
     return setup, Data(x, y, held[0], held[1], weight)
 

@@ -9,7 +9,7 @@ import gc
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -41,15 +41,31 @@ class Judge:
     one_answer: Callable[[Setup, np.ndarray], bool]
 
 
+@dataclass
+class Time:
+    """What a trial may take: seconds of this process' own work, so that a busy machine changes little, and an end."""
+
+    seconds: float
+    deadline: float  # of `time.monotonic()`
+    began: float = field(default_factory=time.process_time)
+
+    def spent(self) -> float:
+        return time.process_time() - self.began
+
+    def left(self) -> float:
+        return min(self.seconds - self.spent(), self.deadline - time.monotonic())
+
+
 def outcome(case: Case, trial: Trial, deadline: float) -> Outcome:
     """What becomes of a trial; a change that does not fit the net is an error in it, too."""
+    limit = Time(trial.seconds, deadline)
     try:
         setup, data, task = interventions.apply(trial.changes, case.setup, case.data, case.task)
     except Exception as error:
         return Outcome(error=first_line(error))
     keras.backend.clear_session()
     gc.collect()
-    return train(setup, data, trial.seeds, trial.steps, deadline, judge(task), trial.goal)
+    return train(setup, data, trial.seeds, trial.steps, limit, judge(task), trial.goal)
 
 
 def judge(task: Task) -> Judge:
@@ -69,36 +85,34 @@ def train(
     data: Data,
     seeds: tuple[int, ...],
     steps: int | None,
-    deadline: float,
+    limit: Time,
     judge: Judge,
     goal: float = 2.0,
 ) -> Outcome:
     """Train a setup with several seeds.
 
     Args:
-        steps: optimizer steps a seed, at most; None: all that the setup asks for. Where the deadline leaves time for
+        steps: optimizer steps a seed, at most; None: all that the setup asks for. Where the time suffices for
             fewer, every seed trains a half, a quarter, … of them.
-        deadline: `time.monotonic()` at which to stop.
         goal: a seed whose skill reaches this at two looks in a row is done.
     """
-    began = time.monotonic()
     asked = setup.epochs * steps_in_epoch(setup, data.n)
     try:
         program = Program(setup, data)
-        most = program.affordable(min(asked, steps or asked), len(seeds), deadline)
+        most = program.affordable(min(asked, steps or asked), len(seeds), limit)
         runs = []
         for seed in seeds:
-            run = program.run(seed, most, deadline, judge, goal)
+            run = program.run(seed, most, limit, judge, goal)
             if run is None:
                 break
             runs.append(run)
     except Exception as error:  # whatever Keras or TensorFlow say about this net and these data is the answer
-        return Outcome(asked_steps=asked, seconds=time.monotonic() - began, error=first_line(error))
+        return Outcome(asked_steps=asked, seconds=limit.spent(), error=first_line(error))
     return Outcome(
         tuple(runs),
         asked,
         program.step_seconds,
-        time.monotonic() - began,
+        limit.spent(),
         lost=None if runs else "its time was too short",
         parameters=program.model.count_params(),
     )
@@ -175,20 +189,20 @@ class Program:
             self.optimizer.apply_gradients(pairs)
         return tf.cast(loss, tf.float32)
 
-    def affordable(self, steps: int, seeds: int, deadline: float) -> int:
+    def affordable(self, steps: int, seeds: int, limit: Time) -> int:
         """`steps`, or a half, a quarter, … of them where so many seeds leave time for no more; at least 8."""
         order = Order(self.setup, self.data.n, 0)
         for _ in range(3):  # the first call compiles, the second warms up
             self._call(order.take(min(steps, 4)))
         if self.step_seconds < 0.02:
             self._call(order.take(min(steps, 64)))
-        seconds = (deadline - time.monotonic()) * 0.8
+        seconds = limit.left() * 0.8
         while steps >= 16 and steps * seeds * self.step_seconds > seconds:
             steps = -(-steps // 2)
         return steps
 
-    def run(self, seed: int, steps: int, deadline: float, judge: Judge, goal: float) -> Run | None:
-        """Train one seed; None if the deadline comes before the end."""
+    def run(self, seed: int, steps: int, limit: Time, judge: Judge, goal: float) -> Run | None:
+        """Train one seed; None if the time ends first."""
         for variable, value in zip(self.model.variables, self._model(seed).variables, strict=True):
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
@@ -199,7 +213,7 @@ class Program:
             until = min(steps, -(-(len(curve) + 1) * steps // CHECKS))
             losses = []
             while done < until and finite:
-                if time.monotonic() > deadline:
+                if limit.left() < 0:
                     return None
                 batches = order.take(min(self._call_size(), until - done))
                 losses.append(self._call(batches))
@@ -220,10 +234,10 @@ class Program:
         return int(2 ** np.clip(np.floor(np.log2(CALL_SECONDS / self.step_seconds)), 0, 12))
 
     def _call(self, batches: np.ndarray) -> float:
-        began = time.monotonic()
+        began = time.process_time()
         loss = float(self.loop(tf.constant(batches)))
         if self.traced:
-            self.step_seconds = max(1e-6, (time.monotonic() - began) / len(batches))
+            self.step_seconds = max(1e-6, (time.process_time() - began) / len(batches))
         self.traced = True
         return loss
 

@@ -117,6 +117,30 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     )
 
 
+def untried(script: str, reason: str, notes: list[str]) -> Verdict:
+    """The verdict on a script with which no experiment can be made."""
+    return Verdict(
+        script=script,
+        learns=None,
+        sentence=f"I cannot tell: {reason}, so no change could be tried.",
+        causes=[],
+        repair=[],
+        confirmed=False,
+        diff=[],
+        measure="",
+        asked=None,
+        fixed=None,
+        difference=None,
+        attainable=None,
+        reference=None,
+        table=[],
+        no_matter=[],
+        not_tried=[],
+        signs=[],
+        notes=notes,
+    )
+
+
 def _words(found: Findings) -> Callable[[Change], str]:
     case = found.case
     return lambda change: interventions.say(change, case.setup, case.data, case.task)

@@ -15,8 +15,13 @@ from typing import Any
 
 from stages.core.why.trial import Case, Outcome, Trial
 
+START = "spawn"  # TensorFlow does not outlive a fork
+
 GRACE = 8.0
 """Seconds that a worker may take beyond a trial's end before it is ended."""
+
+PATIENCE = 6.0
+"""How much longer than its seconds of work a trial may take on a busy machine."""
 
 
 def _ignore(place: int, outcome: Outcome) -> None:
@@ -36,8 +41,9 @@ class Workers:
         self.folder = tempfile.TemporaryDirectory(prefix="regbench-why-")
         self.case = Path(self.folder.name) / "case.pickle"
         self.case.write_bytes(pickle.dumps(case, protocol=5))
-        self.context = multiprocessing.get_context("spawn")
+        self.context = multiprocessing.get_context(START)
         self.members = [self._start() for _ in range(cores)]
+        self.seconds = 0.0  # of work, in all processes
         self.ready: set[int] = set()  # workers that have loaded TensorFlow
 
     def __enter__(self) -> Workers:
@@ -75,7 +81,7 @@ class Workers:
             for worker in self.ready - busy.keys():
                 if waiting and time.monotonic() < self.deadline - 1:
                     place, trial = waiting.popleft()
-                    until = min(time.monotonic() + trial.seconds, self.deadline)
+                    until = min(time.monotonic() + PATIENCE * trial.seconds, self.deadline)
                     self.members[worker][1].send((trial, until))
                     busy[worker] = place, until
             pipes = {pipe: worker for worker, (_, pipe) in enumerate(self.members)}
@@ -83,6 +89,7 @@ class Workers:
                 worker = pipes[pipe]
                 try:
                     outcome = pipe.recv()
+                    self.seconds += outcome.seconds if outcome else 0.0
                 except (EOFError, OSError):
                     outcome = Outcome(lost="its process ended, perhaps for lack of memory")
                     self._restart(worker)
