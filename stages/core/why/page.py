@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import PurePath
 
 import pandas as pd
-import seaborn
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from matplotlib import pyplot
 
-from stages.core.figures.style import ASKED, FIXED, house_style, to_svg
+from stages.core.figures.seeds import every_seed
 from stages.core.why.edits import as_diff
 from stages.core.why.interventions import CAUSES
 from stages.core.why.verdict import Verdict
@@ -26,7 +24,7 @@ def page(verdict: Verdict, template: str) -> str:
         name=PurePath(verdict.script).name,
         words=CAUSES,
         diff=as_diff(verdict.diff).splitlines(),
-        figure=Markup(figure(verdict)) if verdict.asked or verdict.fixed else "",
+        figure=Markup(every_seed(points(verdict), "skill")) if verdict.asked or verdict.fixed else "",
         lists=[
             ("Not the reason: with this alone it does not learn either", verdict.no_matter),
             ("Not tried", verdict.not_tried),
@@ -51,16 +49,3 @@ def points(verdict: Verdict) -> pd.DataFrame:
 
 def _short(name: str) -> str:
     return name if len(name) <= 60 else f"{name[:57]}…"
-
-
-def figure(verdict: Verdict) -> str:
-    """Every seed's skill as a point, as SVG."""
-    data = points(verdict)
-    with house_style():
-        drawn, axes = pyplot.subplots(figsize=(7, 0.6 + 0.28 * data["row"].nunique()))
-        drawn.set_label("Skill of every seed")
-        palette = {"asked": ASKED, "fixed": FIXED, "tried": "#6e6e6e"}
-        seaborn.stripplot(data, x="skill", y="row", hue="kind", palette=palette, legend=False, jitter=0.2, ax=axes)
-        axes.set(xlim=(-0.05, 1.05), xlabel="skill", ylabel="")
-        text = to_svg(drawn, "why").decode()
-    return text[text.index("<svg") :]

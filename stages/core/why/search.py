@@ -66,7 +66,7 @@ PRIOR = {  # how often such a change is part of a known repair, roughly
     "optimizer": 0.06,
 }
 
-Runner = Callable[[list[Trial]], list[Outcome | None]]
+Runner = Callable[[list[Trial], Callable[[], bool]], list[Outcome | None]]
 
 
 @dataclass
@@ -166,7 +166,9 @@ class Search:
         """Whether more than this share of the time is gone."""
         return self.left() < (1 - share) * self.limits.seconds
 
-    def attempt(self, sets: Iterable[Changes], seeds: Sequence[int], goal: float = DONE) -> list[Tried]:
+    def attempt(
+        self, sets: Iterable[Changes], seeds: Sequence[int], go_on: Callable[[], bool] = lambda: True
+    ) -> list[Tried]:
         """What becomes of sets of changes with these seeds; what is known already is not trained again."""
         sets = list(sets)
         missing, trials = [], []
@@ -176,16 +178,16 @@ class Search:
             failed = changes in self.findings.tried and self.findings.tried[changes].error
             if lacking and not failed:
                 missing.append(changes)
-                trials.append(self._trial(changes, lacking, goal))
-        for changes, outcome in zip(missing, self.run(trials) if trials else [], strict=True):
+                trials.append(self._trial(changes, lacking))
+        for changes, outcome in zip(missing, self.run(trials, go_on) if trials else [], strict=True):
             if outcome is not None:
                 self._keep(changes, outcome)
         return [self.findings.tried.get(changes, Tried(changes)) for changes in sets]
 
-    def _trial(self, changes: Changes, seeds: tuple[int, ...], goal: float) -> Trial:
+    def _trial(self, changes: Changes, seeds: tuple[int, ...]) -> Trial:
         longer = any(change.kind in ("epochs", "batch") for change in changes)
         seconds = self.unit * (2 if longer or not changes else 1) * max(1, len(seeds) / 2)
-        return Trial(changes, seeds, min(seconds, max(5.0, self.left())), None if longer else self.cap, goal)
+        return Trial(changes, seeds, min(seconds, max(5.0, self.left())), None if longer else self.cap, DONE)
 
     def _keep(self, changes: Changes, outcome: Outcome) -> None:
         tried = self.findings.tried.setdefault(changes, Tried(changes))
@@ -306,16 +308,13 @@ class Search:
         seconds = 2 * asked.step_seconds * steps
         if seconds * len(sets) > 0.5 * self.left() * self.limits.cores and steps >= 64:
             sets = self._halved(sets, steps)
-        for start in range(0, len(sets), 2 * self.limits.cores):
-            if self._spent(0.55 if self._good(1) is None else 0.45):
-                break
-            self.attempt(sets[start : start + 2 * self.limits.cores], self.seeds[:2])
+        self.attempt(sets, self.seeds[:2], lambda: not self._spent(0.5))
 
     def _halved(self, sets: list[Changes], steps: int) -> list[Changes]:
         """The better half of single changes, by one seed's first quarter; what a symptom speaks for stays."""
         keep, self.cap = self.cap, max(16, steps // 4)
-        trials = [replace(self._trial(changes, self.seeds[:1], DONE), steps=self.cap) for changes in sets]
-        outcomes = self.run(trials)
+        trials = [replace(self._trial(changes, self.seeds[:1]), steps=self.cap) for changes in sets]
+        outcomes = self.run(trials, lambda: not self._spent(0.5))
         self.cap = keep
         reached = {
             changes: outcome.runs[0].skill if outcome and outcome.runs else 0.0

@@ -247,35 +247,57 @@ def _sentence(
     difference: Line | None,
 ) -> str:
     """The verdict in a sentence or two."""
-    confirmed = bool(found.confirmation and found.confirmation.certain)
-    change = " and ".join(step.words for step in steps)
-    because = CAUSES[causes[0].name] if causes else ""
-    if found.asked.error and not asked:
-        stops = f"It does not train: {found.asked.error.rstrip('.')}."
-        return f"{stops} With {change} it does: skill {fixed.mean:.2f}." if confirmed else stops
-    if confirmed:
-        p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
-        measured = (
-            f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it; {len(fixed.values)} fresh seeds, {p_value}"
-        )
-        if found.learns:
-            return f"It learns, and does better with {change} ({measured})."
-        return f"It does not learn because of {because}: with {change} it does ({measured})."
+    if found.confirmation and found.confirmation.certain:
+        return _repaired(found, causes, steps, asked, fixed, difference)
+    if found.asked.error:
+        return f"It does not train: {found.asked.error.rstrip('.')}.{_guess(causes)}"
     if found.learns:
         remark = f" Yet {causes[0].text}." if causes else ""
         return f"It learns: no fault found (skill {found.asked.skill:.2f}).{remark}"
     if found.learns is None:
-        part = f" as far as it was trained ({found.shortened} steps)" if found.shortened else ""
-        guess = f" A guess: {because} ({causes[0].text})." if causes else ""
-        return f"I cannot tell: it does not learn{part}, and no change was found with which it does.{guess}"
+        return f"I cannot tell: {_not_known(found)}.{_guess(causes)}"
     if found.attainable < SOMETHING and found.reference:
         return (
             "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
             f"{found.reference.skill:.2f}, and no change here does better."
         )
-    guess = f" The likeliest cause, a guess: {because} ({causes[0].text})." if causes else ""
-    maybe = f" Most helped, but not surely: {change}." if steps else ""
-    return f"It does not learn, and no repair of up to three changes was found.{maybe}{guess}"
+    change = " and ".join(step.words for step in steps)
+    maybe = f" What helped most, but not surely: {change}." if steps else ""
+    return f"It does not learn, and no repair of up to three changes was found.{maybe}{_guess(causes)}"
+
+
+def _repaired(
+    found: Findings,
+    causes: list[Cause],
+    steps: list[Step],
+    asked: Skill | None,
+    fixed: Skill,
+    difference: Line,
+) -> str:
+    change = " and ".join(step.words for step in steps)
+    seeds = f"{len(fixed.values)} fresh seeds"
+    if not asked:
+        stops = f"It does not train: {found.asked.error.rstrip('.')}."
+        return f"{stops} With {change} it does (skill {fixed.mean:.2f}, {seeds})."
+    p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
+    measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it; {seeds}, {p_value}"
+    if found.learns:
+        return f"It learns, and does better with {change} ({measured})."
+    return f"It does not learn because of {CAUSES[causes[0].name]}: with {change} it does ({measured})."
+
+
+def _guess(causes: list[Cause]) -> str:
+    return f" The likeliest cause, a guess: {CAUSES[causes[0].name]} ({causes[0].text})." if causes else ""
+
+
+def _not_known(found: Findings) -> str:
+    if not found.asked.runs:
+        return found.asked.lost or "the time was too short to train it as asked"
+    if found.shortened:
+        return (
+            f"in {found.shortened} of its {found.asked.asked_steps} steps it learns little, and more take too long here"
+        )
+    return "it learns nothing, and neither does anything that was tried"
 
 
 def to_text(v: Verdict) -> str:

@@ -24,8 +24,8 @@ PATIENCE = 6.0
 """How much longer than its seconds of work a trial may take on a busy machine."""
 
 
-def _ignore(place: int, outcome: Outcome) -> None:
-    """Tell nobody."""
+def _always() -> bool:
+    return True
 
 
 class Workers:
@@ -63,10 +63,10 @@ class Workers:
         there.close()
         return process, here
 
-    def run(self, trials: list[Trial], done: Callable[[int, Outcome], None] = _ignore) -> list[Outcome | None]:
-        """The outcome of every trial, in their order; None for one that the deadline left no time for.
+    def run(self, trials: list[Trial], go_on: Callable[[], bool] = _always) -> list[Outcome | None]:
+        """The outcome of every trial, in their order; None for one that was not begun.
 
-        `done` is told of each, with its place, as it ends. A trial that kills its process gives its error.
+        No more are begun when `go_on` says so, or the deadline comes. A trial whose process dies is lost.
         """
         waiting = deque(enumerate(trials))
         outcomes: list[Outcome | None] = [None] * len(trials)
@@ -75,11 +75,13 @@ class Workers:
         def finish(worker: int, outcome: Outcome) -> None:
             place, _ = busy.pop(worker)
             outcomes[place] = outcome
-            done(place, outcome)
 
-        while (waiting and time.monotonic() < self.deadline - 1) or busy:
+        def more() -> bool:
+            return bool(waiting) and time.monotonic() < self.deadline - 1 and go_on()
+
+        while more() or busy:
             for worker in self.ready - busy.keys():
-                if waiting and time.monotonic() < self.deadline - 1:
+                if more():
                     place, trial = waiting.popleft()
                     until = min(time.monotonic() + PATIENCE * trial.seconds, self.deadline)
                     self.members[worker][1].send((trial, until))

@@ -1,0 +1,144 @@
+"""Single changes: what each does to setup and data, and that the script's own stay as they are."""
+
+import pickle
+
+import numpy as np
+import pytest
+from made import blobs, case, dense, line
+
+from stages.core.why import net as nets
+from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, say
+
+X, Y = blobs()
+XV, YV = line()
+L2 = {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.5}}
+BCE, MSE = "binary_crossentropy", "mean_squared_error"
+FAULTY = case(
+    [
+        dense(4, "sigmoid", kernel_regularizer=L2),
+        ("BatchNormalization", {"momentum": 0.99}),
+        ("Dropout", {"rate": 0.9}),
+        dense(4, "relu", trainable=False),
+        dense(1, "softmax"),
+    ],
+    MSE,
+    100 * X,
+    Y + 1,
+    optimizer="SGD",
+    rate=1e-5,
+    shuffle=False,
+)
+VALUES = case([dense(16, "relu"), dense(1, "sigmoid")], MSE, XV, 50 * YV + 300)
+
+
+def changed(made, *changes):
+    return apply(changes, made.setup, made.data, made.task)
+
+
+@pytest.mark.parametrize("made", [FAULTY, VALUES])
+def test_every_candidate_changes_something_and_leaves_the_script_as_it_is(made):
+    before = pickle.dumps(made)
+    for change in candidates(made.setup, made.data, made.task):
+        setup, data, _ = changed(made, change)
+        same_data = all(
+            np.array_equal(a, b) for a, b in zip((*data.x, *data.y), (*made.data.x, *made.data.y), strict=True)
+        )
+        assert setup != made.setup or not same_data, change
+        assert set(causes(change, made.setup, made.data, made.task)) <= set(CAUSES), change
+        assert say(change, made.setup, made.data, made.task)
+    assert pickle.dumps(made) == before
+
+
+def test_the_order_of_changes_does_not_matter():
+    every = everything(FAULTY.setup, FAULTY.data, FAULTY.task)
+    one, other = changed(FAULTY, *every), changed(FAULTY, *reversed(every))
+    assert one[0] == other[0]
+    assert np.array_equal(one[1].y[0], other[1].y[0])
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "x", "y", "expected"),
+    [
+        ("softmax", "hinge", X, Y, (1, "sigmoid", BCE, [0, 1])),
+        ("softmax", MSE, X, 2 * Y - 1, (1, "sigmoid", BCE, [0, 1])),
+        ("softmax", BCE, X, np.where(Y == 1, "a", "b"), (1, "sigmoid", BCE, [0, 1])),
+        ("sigmoid", BCE, XV, YV, (1, "linear", MSE, None)),
+        ("sigmoid", "mean_absolute_error", XV, YV, (1, "linear", "mean_absolute_error", None)),
+        (
+            "sigmoid",
+            "sparse_categorical_crossentropy",
+            X,
+            Y + (X[:, 0] > 1) + 1,
+            (3, "softmax", "sparse_categorical_crossentropy", [0, 1, 2]),
+        ),
+        ("sigmoid", BCE, X, np.eye(4)[Y], (4, "softmax", "categorical_crossentropy", None)),
+    ],
+)
+def test_the_head_is_what_the_targets_need(activation, loss, x, y, expected):
+    units, last, right, labels = expected
+    setup, data, _ = changed(case([dense(8, "relu"), dense(1, activation)], loss, x, y), Change("head"))
+    assert (nets.output_units(setup.net), nets.output_activation(setup.net), setup.loss) == (units, last, right)
+    assert labels is None or np.unique(data.y[0]).tolist() == labels
+
+
+def test_an_activation_layer_behind_the_output_is_the_one_that_changes():
+    made = case([dense(8, "relu"), dense(1), ("Activation", {"activation": "softmax"})], BCE, X, Y)
+    setup, _, _ = changed(made, Change("head"))
+    assert [nets.activation(layer) for layer in nets.tail(setup.net)] == ["linear", "sigmoid"]
+
+
+def test_inputs_are_standardized_by_column_and_the_held_out_ones_by_the_same_numbers():
+    x = X * [1000, 1] + [0, 50]
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], BCE, x[:60], Y[:60], held_out=(x[60:], Y[60:]))
+    _, data, _ = changed(made, Change("inputs"))
+    np.testing.assert_allclose(data.x[0].mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(data.x[0].std(axis=0), 1, atol=1e-4)
+    expected = (x[60:] - x[:60].mean(axis=0)) / x[:60].std(axis=0)
+    np.testing.assert_allclose(data.x_held_out[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_targets_are_scaled_into_what_the_output_can_give():
+    _, data, _ = changed(VALUES, Change("targets"))
+    assert (data.y[0].min(), data.y[0].max()) == (0, 1)  # the output is a sigmoid
+    _, data, _ = changed(VALUES, Change("head"), Change("targets"))
+    np.testing.assert_allclose([data.y[0].mean(), data.y[0].std()], [0, 1], atol=1e-4)
+
+
+def test_what_is_taken_off_is_off():
+    setup, _, _ = changed(FAULTY, Change("dropout"), Change("penalty"), Change("batch_norm"), Change("thaw"))
+    kinds = [nets.kind(layer) for layer in nets.layers(setup.net)]
+    assert "BatchNormalization" not in kinds
+    configs = [layer["config"] for layer in nets.layers(setup.net)]
+    assert all(not config.get("kernel_regularizer") and config.get("trainable", True) for config in configs)
+    assert [config["rate"] for config in configs if "rate" in config] == [0.0]
+
+
+def test_hidden_layers_get_the_activation_and_the_output_does_not():
+    made = case([dense(8), dense(8, "sigmoid"), dense(1, "sigmoid")], BCE, X, Y)
+    setup, _, _ = changed(made, Change("activation", "relu"))
+    assert nets.hidden_activations(setup.net) == ["relu", "relu"]
+    assert nets.output_activation(setup.net) == "sigmoid"
+    assert causes(Change("activation", "relu"), made.setup, made.data, made.task) == ("vanishing_gradient",)
+
+
+def test_a_net_without_hidden_layers_gets_one():
+    setup, _, _ = changed(case([dense(1, "sigmoid")], BCE, X, Y), Change("width"))
+    assert len(nets.hidden(setup.net)) == 1
+
+
+def test_held_out_samples_are_mixed_with_the_others_when_they_stand_in_order():
+    x, y = X[np.argsort(Y)], np.sort(Y)
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], BCE, x[:70], y[:70], held_out=(x[70:], y[70:]))
+    setup, data, _ = changed(made, Change("shuffle"))
+    assert setup.shuffle
+    assert set(np.unique(data.y_held_out[0])) == {0, 1}
+    assert sorted([*data.y[0], *data.y_held_out[0]]) == sorted(Y)
+
+
+def test_missing_numbers_are_filled_in_and_samples_without_a_target_go():
+    x, y = XV.copy(), YV.copy()
+    x[0, 0], y[1] = np.nan, np.inf
+    _, data, _ = changed(case([dense(1)], MSE, x, y), Change("finite"))
+    assert np.isfinite(data.x[0]).all()
+    assert np.isfinite(data.y[0]).all()
+    assert len(data.y[0]) == len(y) - 1

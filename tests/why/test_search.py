@@ -1,0 +1,159 @@
+"""The search, with a trainer that only looks its answers up, and twice with real nets."""
+
+import numpy as np
+import pytest
+from made import blobs, case, dense, line
+
+from stages.core.why import symptoms
+from stages.core.why.causes import rank
+from stages.core.why.interventions import Change
+from stages.core.why.investigation import investigate, signs
+from stages.core.why.reference import Reference
+from stages.core.why.search import Limits, Search
+from stages.core.why.trial import Outcome, Run
+from stages.core.why.verdict import to_text, verdict
+
+X, Y = blobs()
+XV, YV = line()
+DROPOUT = ("Dropout", {"rate": 0.9})
+MADE = case([dense(8, "sigmoid"), DROPOUT, dense(1, "softmax")], "binary_crossentropy", 300 * X, Y, optimizer="SGD")
+HEAD, INPUTS, NO_DROPOUT = Change("head"), Change("inputs"), Change("dropout")
+LIMITS = Limits(seconds=300, cores=2)
+
+
+class Trainer:
+    """Answers trials by a rule from changes to skill; every trial takes a second of the clock."""
+
+    def __init__(self, rule, noise=0.01, error=None):
+        self.rule, self.noise, self.error = rule, noise, error
+        self.trials, self.now = [], 0.0
+
+    def run(self, trials, go_on):
+        return [self.outcome(trial) if go_on() else None for trial in trials]
+
+    def outcome(self, trial):
+        self.trials.append(trial)
+        self.now += 1.0
+        if self.error and not trial.changes:
+            return Outcome(error=self.error)
+        runs = [
+            Run(seed, self.skill(trial, seed), None, 100, ((100, 0.5, 0.5),), True, False, 0.0) for seed in trial.seeds
+        ]
+        return Outcome(tuple(runs), asked_steps=100, step_seconds=1e-4, seconds=1.0)
+
+    def skill(self, trial, seed):
+        rng = np.random.default_rng([seed, len(trial.changes)])
+        return float(np.clip(self.rule({c.kind for c in trial.changes}) + rng.normal(0, self.noise), 0, 1))
+
+
+def search(rule, made=MADE, known=0.95, limits=LIMITS, **settings):
+    trainer = Trainer(rule, **settings)
+    reference = Reference(known, "ridge regression", 90) if known is not None else None
+    found = symptoms.look(made.setup, made.data, made.task)
+    return Search(made, found, trainer.run, limits, lambda: reference, clock=lambda: trainer.now).go(), trainer
+
+
+def test_a_net_that_learns_is_left_alone():
+    found, trainer = search(lambda kinds: 0.97)
+    assert (found.learns, found.repair, rank(found)) == (True, None, [])
+    assert len(trainer.trials) <= 2
+
+
+def test_a_single_change_is_found_and_confirmed_with_seeds_of_its_own():
+    found, trainer = search(lambda kinds: 0.96 if "head" in kinds else 0.0)
+    assert found.repair == {HEAD}
+    assert found.learns is False
+    assert found.confirmation.certain
+    searching = {seed for trial in trainer.trials[:-4] for seed in trial.seeds}
+    confirming = {run.seed for run in found.confirmation.fixed.runs}
+    assert len(confirming) == 6
+    assert not confirming & searching
+    assert rank(found)[0].name == "output_activation"
+    assert rank(found)[0].measured
+
+
+def test_two_changes_one_of_which_helps_alone():
+    found, _ = search(lambda kinds: 0.95 if {"head", "inputs"} <= kinds else 0.4 if "head" in kinds else 0.0)
+    assert found.repair == {HEAD, INPUTS}
+
+
+@pytest.mark.parametrize("needed", [{"head", "inputs"}, {"head", "inputs", "dropout"}])
+def test_a_plateau_on_which_no_single_change_moves_anything(needed):
+    found, _ = search(lambda kinds: 0.95 if needed <= kinds else 0.0)
+    assert {change.kind for change in found.repair} == needed
+    assert found.confirmation.certain
+
+
+def test_changes_that_are_not_needed_are_not_in_the_repair():
+    found, _ = search(
+        lambda kinds: min(0.95, 0.5 * ("head" in kinds) + 0.45 * ("dropout" in kinds) + 0.3 * ("inputs" in kinds))
+    )
+    assert found.repair == {HEAD, NO_DROPOUT}
+
+
+def test_what_works_by_chance_is_not_confirmed():
+    def rule(kinds):
+        return 0.5 if kinds == {"clip"} else 0.45
+
+    found, _ = search(rule, known=0.5, noise=0.2)
+    assert not (found.confirmation and found.confirmation.certain)
+
+
+def test_data_from_which_nothing_can_be_learnt():
+    found, _ = search(lambda kinds: 0.0, known=0.02)
+    assert found.learns is False
+    assert rank(found)[0].name == "data_unlearnable"
+    assert "may not allow it" in verdict(found, "train.py", [], []).sentence
+
+
+def test_a_net_that_learns_and_would_do_better():
+    found, _ = search(lambda kinds: 0.95 if "dropout" in kinds else 0.72)
+    assert found.learns
+    assert found.repair == {NO_DROPOUT}
+
+
+def test_a_script_that_stops_with_an_error():
+    found, _ = search(lambda kinds: 0.9 if "head" in kinds else 0.0, error="shapes do not fit")
+    said = verdict(found, "train.py", [], [])
+    assert said.learns is False
+    assert said.sentence.startswith("It does not train: shapes do not fit. With output of 1 unit, sigmoid")
+
+
+def test_the_time_is_kept_and_what_is_left_is_told():
+    found, trainer = search(lambda kinds: 0.0, limits=Limits(seconds=12, cores=2))
+    assert trainer.now <= 15
+    said = verdict(found, "train.py", [], [])
+    assert said.not_tried
+    assert "no repair" in said.sentence
+
+
+def test_an_interrupted_search_tells_what_it_knows():
+    trainer = Trainer(lambda kinds: 0.0)
+
+    def run(trials, go_on):
+        if len(trainer.trials) > 3:
+            raise KeyboardInterrupt
+        return trainer.run(trials, go_on)
+
+    found = Search(MADE, [], run, LIMITS, clock=lambda: trainer.now).go()
+    assert found.interrupted
+    assert "Interrupted" in to_text(verdict(found, "train.py", [], []))
+
+
+def test_the_same_seed_gives_the_same_verdict():
+    one, other = (search(lambda kinds: 0.95 if {"head", "inputs"} <= kinds else 0.0)[0] for _ in range(2))
+    assert to_text(verdict(one, "train.py", [], [])) == to_text(verdict(other, "train.py", [], []))
+
+
+def test_what_did_not_matter_is_said():
+    found, _ = search(lambda kinds: 0.95 if "head" in kinds else 0.0)
+    assert "no dropout" in verdict(found, "train.py", [], []).no_matter
+
+
+def test_a_real_net_is_repaired():
+    made = case([dense(8, "relu"), dense(1, "softmax")], "binary_crossentropy", X, Y, rate=0.02, epochs=20)
+    found = investigate(made, signs(made), Limits(seconds=300, cores=2))
+    assert found.learns is False
+    assert found.repair == {HEAD}
+    assert found.confirmation.certain
+    assert rank(found)[0].name == "output_activation"

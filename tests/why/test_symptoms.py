@@ -1,0 +1,114 @@
+"""What shows without training: each sign where it belongs, and none in a net that is as it should be."""
+
+import numpy as np
+import pytest
+from made import blobs, case, dense, line
+
+from stages.core.why import symptoms
+from stages.core.why.interventions import CAUSES
+from stages.core.why.symptoms import CERTAIN, LIKELY, POSSIBLE
+
+X, Y = blobs()
+X3, Y3 = blobs(classes=3)
+XV, YV = line()
+ONE_HOT = np.eye(3)[Y3]
+HIDDEN = dense(16, "relu")
+SIGMOID, SOFTMAX3, LINEAR = dense(1, "sigmoid"), dense(3, "softmax"), dense(1)
+BCE, CCE, SPARSE, MSE = (
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+    "mean_squared_error",
+)
+L2 = {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": 0.5}}
+ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}}
+HOLED = X.copy()
+HOLED[3, 1] = np.nan
+
+
+def found(*arguments, **settings):
+    made = case(*arguments, epochs=settings.pop("epochs", 300), **settings)
+    return {s.cause: s.weight for s in symptoms.look(made.setup, made.data, made.task)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ([HIDDEN, SIGMOID], BCE, X, Y),
+        ([HIDDEN, dense(2, "softmax")], SPARSE, X, Y),
+        ([HIDDEN, dense(1)], BCE, X, Y, {"loss_config": {"from_logits": True}}),
+        ([HIDDEN, SOFTMAX3], SPARSE, X3, Y3),
+        ([HIDDEN, SOFTMAX3], CCE, X3, ONE_HOT),
+        ([HIDDEN, LINEAR], MSE, XV, YV),
+        ([HIDDEN, LINEAR], "mean_absolute_error", XV, YV),
+        ([HIDDEN, dense(2, "sigmoid")], BCE, X, np.stack([Y, X[:, 0] > 0.2], axis=1).astype(int)),
+        ([HIDDEN, dense(2, "sigmoid")], BCE, np.clip(X, 0, 1), np.clip(X, 0, 1)),  # an autoencoder
+    ],
+)
+def test_nothing_is_said_of_a_net_that_fits_its_task(arguments):
+    *arguments, settings = (*arguments, {}) if not isinstance(arguments[-1], dict) else arguments
+    assert found(*arguments, **settings) == {}
+
+
+@pytest.mark.parametrize(
+    ("cause", "weight", "arguments", "settings"),
+    [
+        ("output_activation", CERTAIN, ([HIDDEN, dense(1, "softmax")], BCE, X, Y), {}),
+        ("output_activation", CERTAIN, ([HIDDEN, dense(1, "softmax")], MSE, XV, YV), {}),
+        ("output_activation", CERTAIN, ([HIDDEN, dense(1, "sigmoid")], MSE, XV, 9 * YV), {}),
+        ("output_activation", CERTAIN, ([HIDDEN, dense(1), ("Activation", {"activation": "softmax"})], BCE, X, Y), {}),
+        ("output_activation", LIKELY, ([HIDDEN, dense(1, "relu")], BCE, X, Y), {}),
+        ("output_activation", LIKELY, ([HIDDEN, dense(1)], BCE, X, Y), {}),
+        ("output_units", CERTAIN, ([HIDDEN, dense(1, "sigmoid")], SPARSE, X3, Y3), {}),
+        ("loss_function", CERTAIN, ([HIDDEN, SIGMOID], CCE, X, Y), {}),
+        ("loss_function", LIKELY, ([HIDDEN, SIGMOID], MSE, X, Y), {}),
+        ("loss_function", CERTAIN, ([HIDDEN, LINEAR], BCE, XV, YV), {}),
+        ("loss_function", LIKELY, ([HIDDEN, SOFTMAX3], SPARSE, X3, Y3), {"loss_config": {"from_logits": True}}),
+        ("label_encoding", CERTAIN, ([HIDDEN, SOFTMAX3], SPARSE, X3, ONE_HOT), {}),
+        ("label_encoding", CERTAIN, ([HIDDEN, SOFTMAX3], CCE, X3, Y3), {}),
+        ("label_encoding", CERTAIN, ([HIDDEN, SIGMOID], BCE, X, 2 * Y - 1), {}),
+        ("label_encoding", CERTAIN, ([HIDDEN, SIGMOID], BCE, X, np.where(Y == 1, "cat", "dog")), {}),
+        ("label_encoding", CERTAIN, ([HIDDEN, SOFTMAX3], SPARSE, X3, Y3 + 1), {}),
+        ("input_scale", LIKELY, ([HIDDEN, SIGMOID], BCE, X * 255, Y), {}),
+        ("input_scale", LIKELY, ([HIDDEN, SIGMOID], BCE, X / 6e4, Y), {}),
+        ("target_scale", LIKELY, ([HIDDEN, LINEAR], MSE, XV, YV * 1e5), {}),
+        ("data_not_finite", CERTAIN, ([HIDDEN, SIGMOID], BCE, HOLED, Y), {}),
+        ("data_unlearnable", CERTAIN, ([HIDDEN, SIGMOID], BCE, np.zeros_like(X), Y), {}),
+        ("data_unlearnable", CERTAIN, ([HIDDEN, LINEAR], MSE, XV, 0 * YV), {}),
+        ("data_order", LIKELY, ([HIDDEN, SOFTMAX3], SPARSE, X3, np.sort(Y3)), {"shuffle": False}),
+        (
+            "data_order",
+            CERTAIN,
+            ([HIDDEN, SOFTMAX3], SPARSE, X3[Y3 < 2], Y3[Y3 < 2]),
+            {"held_out": (X3[Y3 == 2], Y3[Y3 == 2])},
+        ),
+        ("hidden_activation_missing", LIKELY, ([dense(16), SIGMOID], BCE, X, Y), {}),
+        ("hidden_activation", LIKELY, ([dense(16, "softmax"), SIGMOID], BCE, X, Y), {}),
+        ("vanishing_gradient", LIKELY, ([dense(16, "sigmoid")] * 4 + [SIGMOID], BCE, X, Y), {}),
+        ("capacity_low", POSSIBLE, ([dense(2, "relu"), SIGMOID], BCE, X, Y), {}),
+        ("dropout_high", LIKELY, ([HIDDEN, ("Dropout", {"rate": 0.9}), SIGMOID], BCE, X, Y), {}),
+        ("dropout_high", LIKELY, ([HIDDEN, SIGMOID, ("Dropout", {"rate": 0.2})], BCE, X, Y), {}),
+        ("regularization_strong", LIKELY, ([dense(16, "relu", kernel_regularizer=L2), SIGMOID], BCE, X, Y), {}),
+        ("weight_init", LIKELY, ([dense(16, "relu", kernel_initializer=ZEROS), SIGMOID], BCE, X, Y), {}),
+        (
+            "frozen_layers",
+            CERTAIN,
+            ([dense(16, "relu", trainable=False), dense(1, "sigmoid", trainable=False)], BCE, X, Y),
+            {},
+        ),
+        ("batch_norm", LIKELY, ([HIDDEN, ("BatchNormalization", {}), SIGMOID], BCE, X, Y), {"batch": 2}),
+        ("learning_rate_low", LIKELY, ([HIDDEN, SIGMOID], BCE, X, Y), {"rate": 1e-7}),
+        ("learning_rate_high", LIKELY, ([HIDDEN, SIGMOID], BCE, X, Y), {"rate": 3.0}),
+        ("epochs_few", LIKELY, ([HIDDEN, SIGMOID], BCE, X, Y), {"epochs": 1}),
+        ("batch_size", POSSIBLE, ([HIDDEN, SIGMOID], BCE, X, Y), {"batch": 500, "epochs": 600}),
+    ],
+)
+def test_a_fault_shows(cause, weight, arguments, settings):
+    assert cause in CAUSES
+    assert found(*arguments, **settings).get(cause) == weight
+
+
+def test_equal_inputs_with_other_targets_bound_what_can_be_learnt():
+    x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)
+    y = np.tile([0, 1], 20)
+    assert found([HIDDEN, SIGMOID], BCE, x, y)["data_unlearnable"] == CERTAIN
