@@ -24,8 +24,8 @@ LIMITS = Limits(seconds=300, cores=2)
 class Trainer:
     """Answers trials by a rule from changes to skill; every trial takes a second of the clock."""
 
-    def __init__(self, rule, noise=0.01, error=None):
-        self.rule, self.noise, self.error = rule, noise, error
+    def __init__(self, rule, noise=0.01, error=None, held_out=None):
+        self.rule, self.noise, self.error, self.held_out = rule, noise, error, held_out
         self.trials, self.now = [], 0.0
 
     def run(self, trials, go_on):
@@ -36,8 +36,10 @@ class Trainer:
         self.now += 1.0
         if self.error and not trial.changes:
             return Outcome(error=self.error)
+        held_out = self.held_out if Change("hold_out") in trial.changes else None
         runs = [
-            Run(seed, self.skill(trial, seed), None, 100, ((100, 0.5, 0.5),), True, False, 0.0) for seed in trial.seeds
+            Run(seed, self.skill(trial, seed), held_out, 100, ((100, 0.5, 0.5),), True, False, 0.0)
+            for seed in trial.seeds
         ]
         return Outcome(tuple(runs), asked_steps=100, step_seconds=1e-4, seconds=1.0)
 
@@ -104,6 +106,18 @@ def test_data_from_which_nothing_can_be_learnt():
     assert found.learns is False
     assert rank(found)[0].name == "data_unlearnable"
     assert "may not allow it" in verdict(found, "train.py", [], []).sentence
+
+
+def test_what_is_learnt_by_heart_is_not_learnt():
+    found, _ = search(lambda kinds: 0.99, known=0.02, held_out=0.03)
+    assert found.learns is False
+    assert rank(found)[0].name == "data_unlearnable"
+    assert "by heart" in verdict(found, "train.py", [], []).sentence
+
+
+def test_a_weak_reference_is_no_proof():
+    found, _ = search(lambda kinds: 0.99, known=0.02, held_out=0.9)
+    assert (found.learns, found.repair) == (True, None)
 
 
 def test_a_net_that_learns_and_would_do_better():

@@ -71,7 +71,7 @@ def _all(found: Findings) -> list[Cause]:
         if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
             text = f"alone it helps, too: {interventions.say(change, *say)}"
             add(_ordered(interventions.causes(change, *say))[0], 0.5 * gain / max(found.attainable, gain), text)
-    if found.reference and found.attainable < SOMETHING:
+    if found.reference and (found.by_heart or found.attainable < SOMETHING):
         add("data_unlearnable", 2.0, f"{found.reference.name} of scikit-learn finds nothing either")
     causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
     if not causes and evidence:

@@ -29,6 +29,7 @@ from stages.core.why.trial import Case, Outcome, Run, Trial
 
 Changes = frozenset[Change]
 NOTHING: Changes = frozenset()
+HOLD_OUT = Change("hold_out")
 
 LEARNS = 0.7
 """Share of what can be reached from which on a net is said to learn."""
@@ -44,6 +45,9 @@ GAIN = 0.1
 
 SOMETHING = 0.15
 """Skill below this is nothing that could be learnt."""
+
+NOTHING_LEARNT = 0.1
+"""Skill on samples not trained on below which nothing is learnt but by heart."""
 
 DONE = 0.98
 """Skill at which a trial of the search stops."""
@@ -122,6 +126,7 @@ class Findings:
     confirmation: Confirmation | None = None
     refuted: list[Changes] = field(default_factory=list)  # looked like repairs and were not confirmed
     learns: bool | None = None
+    by_heart: bool = False  # nothing predicts samples that it was not trained on
     shortened: int | None = None  # steps that were trained where the script asks for more
     seconds: float = 0.0
     interrupted: bool = False
@@ -243,10 +248,13 @@ class Search:
         found.candidates = interventions.candidates(self.case.setup, self.case.data, self.case.task)
         self._first_of_kind = {c.kind: c for c in reversed(found.candidates)}.values()
         self._as_asked()
-        if found.asked.skill >= 0.95:
+        doubtful = found.reference is not None and found.reference.skill < NOTHING_LEARNT
+        if found.asked.skill >= 0.95 and not doubtful:
             return
         all_at_once = self._everything()
-        if found.asked.skill >= max(WELL * found.attainable, SOMETHING):
+        if doubtful:
+            self._look_for_memory()
+        if found.by_heart or found.asked.skill >= max(WELL * found.attainable, SOMETHING):
             return
         self._singles()
         if not self._good(1):
@@ -267,12 +275,19 @@ class Search:
         found.reference = self.reference()
         found.attainable = found.reference.skill if found.reference else 0.0
 
+    def _look_for_memory(self) -> None:
+        """Whether neither the net as asked nor any other predicts samples that it was not trained on."""
+        if self.case.data.n >= TELLING and not self.case.data.x_held_out:
+            self.attempt([frozenset([HOLD_OUT])], self.seeds[:2])
+        known = [tried.held_out for tried in self.findings.tried.values() if tried.held_out is not None]
+        self.findings.by_heart = len(known) > 1 and max(known) < NOTHING_LEARNT
+
     def _everything(self) -> Changes:
         """Tries everything at once, and where that does not learn, variants of it; gives the best."""
         self.tell("everything at once")
         every = frozenset(interventions.everything(self.case.setup, self.case.data, self.case.task))
         every = frozenset(c for c in every if c.kind != "epochs" or c in self.findings.candidates)
-        apart = every | {Change("hold_out")}
+        apart = every | {HOLD_OUT}
         memory = self.case.data.n >= TELLING and not self.case.data.x_held_out  # what is learnt by heart must not count
         best = self.attempt([every, apart] if memory else [every], self.seeds[:2])[0]
         self.attempt([NOTHING], self.seeds)
@@ -466,6 +481,9 @@ class Search:
         asked = found.asked
         if not asked.runs:
             found.learns = False if asked.error else None
+            return
+        if found.by_heart:
+            found.learns = False
             return
         if found.repair and found.confirmation and found.confirmation.certain:
             fixed = found.confirmation.fixed.skill

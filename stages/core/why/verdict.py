@@ -14,7 +14,7 @@ from stages.core.why import interventions
 from stages.core.why.causes import Cause, gain_of, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, SOMETHING, Changes, Findings, Tried
+from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried
 
 MEASURES = {
     "binary": "balanced accuracy",
@@ -173,7 +173,7 @@ def _known(value: float) -> float | None:
 
 def _table(found: Findings, words: Callable[[Change], str]) -> list[Line]:
     """Every set of changes that was trained, the fewest changes first, then the best."""
-    tried = [t for t in found.tried.values() if t.runs and t.changes and Change("hold_out") not in t.changes]
+    tried = [t for t in found.tried.values() if t.runs and t.changes and HOLD_OUT not in t.changes]
     pairs = [_paired(t, found.asked) for t in tried]
     adjusted = holm([d.p_value for d in pairs])
     lines = [
@@ -254,13 +254,10 @@ def _sentence(
     if found.learns:
         remark = f" Yet {causes[0].text}." if causes else ""
         return f"It learns: no fault found (skill {found.asked.skill:.2f}).{remark}"
+    if nothing := _nothing_to_learn(found):
+        return nothing
     if found.learns is None:
         return f"I cannot tell: {_not_known(found)}.{_guess(causes)}"
-    if found.attainable < SOMETHING and found.reference:
-        return (
-            "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
-            f"{found.reference.skill:.2f}, and no change here does better."
-        )
     change = " and ".join(step.words for step in steps)
     maybe = f" What helped most, but not surely: {change}." if steps else ""
     return f"It does not learn, and no repair of up to three changes was found.{maybe}{_guess(causes)}"
@@ -284,6 +281,21 @@ def _repaired(
     if found.learns:
         return f"It learns, and does better with {change} ({measured})."
     return f"It does not learn because of {CAUSES[causes[0].name]}: with {change} it does ({measured})."
+
+
+def _nothing_to_learn(found: Findings) -> str:
+    """That the data do not allow it; empty if they do, or nobody knows."""
+    if found.by_heart:
+        return (
+            f"It learns at most by heart (skill {found.asked.skill:.2f} on its training samples): on samples that it was "
+            "not trained on, neither it nor anything that was tried nor scikit-learn is better than guessing."
+        )
+    if found.attainable < SOMETHING and found.reference:
+        return (
+            "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
+            f"{found.reference.skill:.2f}, and no change here does better."
+        )
+    return ""
 
 
 def _guess(causes: list[Cause]) -> str:
