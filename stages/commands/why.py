@@ -1,13 +1,18 @@
-"""Say why a network does not learn: what its training log shows.
+"""Find out why a network does not learn: by experiment with its script, or from its training log alone.
 
+    regbench why train.py [ARGUMENT ...] [--minutes 5] [--json FILE] [--html FILE]
     regbench why --log FILE [--json FILE]
 
-FILE is CSVLogger's CSV, a JSON of History.history, or what Keras printed; `-` reads pasted text.
+The script is run as it is, up to its `fit`; then single changes are tried until one makes the net learn, or up to three
+together. What stands behind `--` goes to the script, and so does every option that is not listed here. A log is
+CSVLogger's CSV, a JSON of History.history, or what Keras printed; `-` reads pasted text.
 """
 
 import argparse
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +21,13 @@ from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
 from stages.core.base.project import as_given
 from stages.core.why.alike import alike
+from stages.core.why.investigation import examine
 from stages.core.why.log_report import Finding, to_json, to_text
 from stages.core.why.log_symptoms import symptoms
 from stages.core.why.logs import LONGEST, decode, parse
+from stages.core.why.record import record
+from stages.core.why.search import Limits
+from stages.core.why.verdict import to_text as verdict_text
 
 TABLES = Path(__file__).resolve().parents[2] / "results/tables"
 """Of this clone, wherever the command is called; a package without results has none."""
@@ -27,12 +36,81 @@ NAMED = ["study", "row", "label", "diagnosis"]
 CURVES = ["study", "row", "epoch", "quantity", "mean"]
 
 
+MOST_CORES = 4
+"""Processes of a search, at most: each takes about 0.6 GiB."""
+
+LEAST_SECONDS = 30.0
+"""What a search gets at least, however long the script took to come to its fit."""
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", metavar="FILE", required=True, help="a training log; - for standard input")
-    parser.add_argument("--json", metavar="FILE", help="write the answer there as JSON too")
-    arguments = parser.parse_args()
-    explain_log(arguments.log, arguments.json)
+    arguments, rest = parser().parse_known_args()
+    if arguments.log:
+        explain_log(arguments.log, arguments.json)
+    elif arguments.script:
+        explain_script(arguments, [word for word in rest if word != "--"])
+    else:
+        raise UserError("name a script, or a log with --log; `regbench why --help` tells more")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        "regbench why", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    made.add_argument("script", nargs="?", help="a Python script or a notebook that trains a Keras net")
+    made.add_argument("--minutes", type=float, default=5.0, help="how long it may take (default: 5)")
+    made.add_argument("--seed", type=int, default=0, help="of the experiments (default: 0)")
+    made.add_argument("--fit", metavar="N", help="which call of fit: its number, from 1, or the net's name")
+    made.add_argument("--python", default=sys.executable, metavar="FILE", help="the Python that runs the script")
+    made.add_argument("--json", metavar="FILE", help="write the answer there as JSON too")
+    made.add_argument("--html", metavar="FILE", help="write the answer there as a page too")
+    made.add_argument("--log", metavar="FILE", help="a training log in place of a script; - for standard input")
+    return made
+
+
+def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
+    """Record a script, search for a repair, and tell.
+
+    Raises:
+        UserError: the script cannot be recorded.
+    """
+    began, seconds = time.monotonic(), 60 * arguments.minutes
+    if seconds <= 0:
+        raise UserError(f"--minutes {arguments.minutes:g}: give more than 0")
+    progress = Progress()
+    progress(f"{arguments.script}: up to its fit")
+    fit = int(arguments.fit) if arguments.fit and arguments.fit.isdigit() else arguments.fit
+    recorded = record(as_given(arguments.script), rest, python=arguments.python, fit=fit, seconds=seconds)
+    left = max(LEAST_SECONDS, seconds - (time.monotonic() - began))
+    cores = min(MOST_CORES, len(os.sched_getaffinity(0)))
+    answer = examine(recorded, Limits(left, cores, arguments.seed), progress)
+    progress.end()
+    if arguments.json:
+        text = json.dumps(answer.as_json(), indent=2, ensure_ascii=False)
+        write_atomically(as_given(arguments.json), text + "\n")
+    if arguments.html:
+        from stages.core.why.page import page  # with matplotlib, which takes a second
+
+        template = Path(__file__).resolve().parents[1] / "templates/why.html"
+        write_atomically(as_given(arguments.html), page(answer, template.read_text(encoding="utf-8")))
+    print(verdict_text(answer), end="")
+
+
+class Progress:
+    """What goes on, on one line of a terminal; silent where stderr is none."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, words: str) -> None:
+        if self.shown:
+            print(f"\r\033[K{time.monotonic() - self.began:4.0f} s  {words}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Wipe the line."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def explain_log(source: str, json_file: str | None = None) -> None:

@@ -130,7 +130,7 @@ def test_a_script_that_stops_with_an_error():
     found, _ = search(lambda kinds: 0.9 if "head" in kinds else 0.0, error="shapes do not fit")
     said = verdict(found, "train.py", [], [])
     assert said.learns is False
-    assert said.sentence.startswith("It does not train: shapes do not fit. With output of 1 unit, sigmoid")
+    assert said.sentence.startswith("It does not train: shapes do not fit. With sigmoid at the output it does")
 
 
 def test_the_time_is_kept_and_what_is_left_is_told():

@@ -176,8 +176,17 @@ def _set_head(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
 
 
 def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
-    head = right_head(setup, task)
-    return f"output of {head.units} {'unit' if head.units == 1 else 'units'}, {head.activation}, with {head.loss}"
+    right, units, now = right_head(setup, task), nets.output_units(setup.net), nets.output_activation(setup.net)
+    parts = []
+    if units != right.units:
+        parts.append(f"{right.units} output {'unit' if right.units == 1 else 'units'}")
+    if now != right.activation:
+        parts.append(f"{'no activation' if right.activation == 'linear' else right.activation} at the output")
+    if setup.loss != right.loss or setup.from_logits:
+        parts.append(f"loss {right.loss}")
+    if recoded(setup, task) or data.y[0].dtype.kind in "US":
+        parts.append("labels from 0")
+    return " with ".join(parts) or "nothing behind the output"
 
 
 def _set_activation(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
@@ -493,7 +502,11 @@ KINDS = {
         lambda setup, data, task, value: wrong_parts(setup, task, data) or ("loss_function",),
     ),
     "units": Kind(_set_units, _said("{value} output units"), _named("output_units")),
-    "output": Kind(_set_activation, _said("{value} at the output"), _named("output_activation")),
+    "output": Kind(
+        _set_activation,
+        lambda setup, data, task, value: f"{'no activation' if value == 'linear' else value} at the output",
+        _named("output_activation"),
+    ),
     "loss": Kind(_set_loss, _said("loss {value}"), _named("loss_function")),
     "targets": Kind(_scale_targets, _said("targets scaled"), _named("target_scale")),
     "activation": Kind(_activate, _said("{value} in the hidden layers"), _cause_of_activation),

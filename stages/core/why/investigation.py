@@ -8,14 +8,60 @@ from collections.abc import Callable
 from stages.core.why import interventions, symptoms
 from stages.core.why import setup as setups
 from stages.core.why import task as tasks
+from stages.core.why.edits import Edit, edits
 from stages.core.why.record import Record
 from stages.core.why.reference import Reference, reference
 from stages.core.why.search import Findings, Limits, Search
 from stages.core.why.symptoms import Symptom
 from stages.core.why.trial import Case
+from stages.core.why.verdict import Verdict, untried, verdict
 from stages.core.why.workers import Workers
 
 REFERENCE_SECONDS = 8.0
+
+
+def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda line: None) -> Verdict:
+    """The verdict on a recorded script, after an experiment where one can be made."""
+    notes = notes_of(record)
+    if reason := cannot_be_tried(record):
+        return untried(record.script, reason, notes)
+    case = case_of(record)
+    found = investigate(case, signs(case, record), limits, tell)
+    return verdict(found, record.script, diff(record, found), notes)
+
+
+def notes_of(record: Record) -> list[str]:
+    """What of the record a user should know, a sentence each."""
+    notes = [*record.notes]
+    if record.translated:
+        notes.append(f"Old spellings were read as today's: {'; '.join(record.translated)}.")
+    if record.left_out:
+        notes.append(f"Left out in the experiment: {', '.join(record.left_out)}.")
+    if record.stand_ins:
+        notes.append(f"Data that could not be had, and what stood in: {'; '.join(record.stand_ins)}.")
+    if record.train.samples.total and record.train.samples.total > record.train.samples.kept:
+        notes.append(f"Tried with {record.train.samples.kept} of {record.train.samples.total} samples.")
+    return notes
+
+
+def cannot_be_tried(record: Record) -> str:
+    """Why no experiment can be made with a record; empty if one can."""
+    if record.custom or not record.model_json:
+        return f"{', '.join(record.custom) or 'the net'} cannot be built outside the script"
+    if not record.train.y or all(loss is None for loss in record.compiled.losses):
+        return "the script trains without targets or without a loss"
+    if len(record.train.x[0]) < 2:
+        return "there is one sample only"
+    return ""
+
+
+def diff(record: Record, found: Findings) -> list[Edit]:
+    """The repair as changes of the script's lines."""
+    if not found.repair:
+        return []
+    case = found.case
+    after, _, _ = interventions.apply(found.repair, case.setup, case.data, case.task)
+    return edits(record, case.setup, after, found.repair)
 
 
 def case_of(record: Record) -> Case:

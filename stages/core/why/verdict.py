@@ -287,8 +287,8 @@ def _nothing_to_learn(found: Findings) -> str:
     """That the data do not allow it; empty if they do, or nobody knows."""
     if found.by_heart:
         return (
-            f"It learns at most by heart (skill {found.asked.skill:.2f} on its training samples): on samples that it was "
-            "not trained on, neither it nor anything that was tried nor scikit-learn is better than guessing."
+            f"It learns at most by heart (skill {found.asked.skill:.2f} on its training samples): on samples that "
+            "it was not trained on, neither it nor anything that was tried nor scikit-learn is better than guessing."
         )
     if found.attainable < SOMETHING and found.reference:
         return (
