@@ -21,13 +21,9 @@ from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
 from stages.core.base.project import as_given
 from stages.core.why.alike import alike
-from stages.core.why.investigation import examine
 from stages.core.why.log_report import Finding, to_json, to_text
 from stages.core.why.log_symptoms import symptoms
 from stages.core.why.logs import LONGEST, decode, parse
-from stages.core.why.record import record
-from stages.core.why.search import Limits
-from stages.core.why.verdict import to_text as verdict_text
 
 TABLES = Path(__file__).resolve().parents[2] / "results/tables"
 """Of this clone, wherever the command is called; a package without results has none."""
@@ -74,6 +70,11 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     Raises:
         UserError: the script cannot be recorded.
     """
+    from stages.core.why.investigation import examine  # Unix only, and a log does not need it
+    from stages.core.why.record import record
+    from stages.core.why.search import Limits
+    from stages.core.why.verdict import to_text as verdict_text
+
     began, seconds = time.monotonic(), 60 * arguments.minutes
     if seconds <= 0:
         raise UserError(f"--minutes {arguments.minutes:g}: give more than 0")

@@ -46,9 +46,6 @@ GAIN = 0.1
 SOMETHING = 0.15
 """Skill below this is nothing that could be learnt."""
 
-NOTHING_LEARNT = 0.1
-"""Skill on samples not trained on below which nothing is learnt but by heart."""
-
 DONE = 0.98
 """Skill at which a trial of the search stops."""
 
@@ -248,7 +245,7 @@ class Search:
         found.candidates = interventions.candidates(self.case.setup, self.case.data, self.case.task)
         self._first_of_kind = {c.kind: c for c in reversed(found.candidates)}.values()
         self._as_asked()
-        doubtful = found.reference is not None and found.reference.skill < NOTHING_LEARNT
+        doubtful = found.reference is not None and found.reference.skill < by_chance(found.reference.samples)
         if found.asked.skill >= 0.95 and not doubtful:
             return
         all_at_once = self._everything()
@@ -279,8 +276,10 @@ class Search:
         """Whether neither the net as asked nor any other predicts samples that it was not trained on."""
         if self.case.data.n >= TELLING and not self.case.data.x_held_out:
             self.attempt([frozenset([HOLD_OUT])], self.seeds[:2])
+        held_out = self.case.data.y_held_out
+        samples = len(held_out[0]) if held_out else self.case.data.n // 5
         known = [tried.held_out for tried in self.findings.tried.values() if tried.held_out is not None]
-        self.findings.by_heart = len(known) > 1 and max(known) < NOTHING_LEARNT
+        self.findings.by_heart = len(known) > 1 and max(known) < by_chance(samples)
 
     def _everything(self) -> Changes:
         """Tries everything at once, and where that does not learn, variants of it; gives the best."""
@@ -496,6 +495,11 @@ class Search:
             found.learns = None if found.shortened and _rising(asked) else False
         else:
             found.learns = False if found.reference or self.case.data.n < TELLING else None
+
+
+def by_chance(samples: int) -> float:
+    """Skill that guesses may reach on so many samples they were not trained on: 2.5 standard errors for two classes."""
+    return max(0.1, 2.5 / samples**0.5)
 
 
 def _as_changes(chunk: list) -> list[Change]:

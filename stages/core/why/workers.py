@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import pickle
 import tempfile
@@ -84,7 +85,8 @@ class Workers:
                 if more():
                     place, trial = waiting.popleft()
                     until = min(time.monotonic() + PATIENCE * trial.seconds, self.deadline)
-                    self.members[worker][1].send((trial, until))
+                    with contextlib.suppress(OSError):  # a worker that died is found below
+                        self.members[worker][1].send((trial, until))
                     busy[worker] = place, until
             pipes = {pipe: worker for worker, (_, pipe) in enumerate(self.members)}
             for pipe in wait([p for p, w in pipes.items() if w in busy or w not in self.ready], timeout=0.5):
@@ -131,10 +133,8 @@ def serve(case: Path, pipe: Any) -> None:
     from stages.core.why import trainer
 
     start: Case = pickle.loads(case.read_bytes())
-    pipe.send(None)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone, or has enough
+        pipe.send(None)
+        while True:
             trial, until = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(trainer.outcome(start, trial, until))
+            pipe.send(trainer.outcome(start, trial, until))
