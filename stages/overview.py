@@ -1,4 +1,4 @@
-"""Stage overview: the studies' tables -> results/overview.csv, overview.md and metrics.json.
+"""Stage overview: the studies' tables -> results/overview.csv, overview.md, records.csv and metrics.json.
 
     python -m stages.overview [--check]
 
@@ -10,58 +10,44 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import run
 from stages.core.base.files import check_texts, write_atomically
 from stages.core.config.yaml import read_yaml
-from stages.core.results import checked_csv, overview
-from stages.core.results.table_schemas import OVERVIEW, TABLE
+from stages.core.results import answers, checked_csv, overview
+from stages.core.results.frames import Frames, read_frames, read_study
+from stages.core.results.table_schemas import OVERVIEW, SEEDS
 
-STUDIES, RESULTS = Path("build/studies"), Path("results")
+BUILD, RESULTS = Path("build"), Path("results")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     arguments = parser.parse_args()
-    names = list(read_yaml(Path("params.yaml"))["studies"])
-    studies = {name: read_yaml(_present(STUDIES / f"{name}.yaml", "compose")) for name in names}
-    by_study = {name: _read(study) for name, study in studies.items()}
+    studies = {name: read_study(name, BUILD) for name in read_yaml(Path("params.yaml"))["studies"]}
+    frames = {name: read_frames(study, RESULTS / "tables") for name, study in studies.items()}
     if arguments.check:
-        check_texts(texts(studies, by_study), "the tables", "dvc repro --single-item --force overview")
+        check_texts(texts(studies, frames), "the tables", "dvc repro --single-item --force overview")
         return
-    for path, text in texts(studies, by_study).items():
+    for path, text in texts(studies, frames).items():
         write_atomically(path, text)
     print(RESULTS / "overview.md")
 
 
-def texts(studies: dict[str, Any], by_study: dict[str, pd.DataFrame]) -> dict[Path, str]:
+def texts(studies: dict[str, Any], frames: dict[str, Frames]) -> dict[Path, str]:
     """The files of the overview, and what the studies' tables make them."""
-    path = RESULTS / "overview.csv"
-    text = checked_csv.to_csv(overview.overview_table(studies, by_study), OVERVIEW, str(path))
+    path, records = RESULTS / "overview.csv", RESULTS / "records.csv"
+    seeds = overview.records(of_study.seeds for of_study in frames.values())
+    tables = {name: of_study.table for name, of_study in frames.items()}
+    text = checked_csv.to_csv(overview.overview_table(studies, tables), OVERVIEW, str(path))
     table = checked_csv.read(text, OVERVIEW, str(path))
+    verdicts = {name: answers.answer(study, frames[name]).verdict for name, study in studies.items()}
     return {
         path: text,
-        RESULTS / "overview.md": overview.to_markdown(studies, table),
-        RESULTS / "metrics.json": overview.to_metrics(by_study),
+        RESULTS / "overview.md": overview.to_markdown(studies, table, tables, verdicts),
+        records: checked_csv.to_csv(seeds, SEEDS, str(records)),
+        RESULTS / "metrics.json": overview.to_metrics(tables),
     }
-
-
-def _read(study: dict[str, Any]) -> pd.DataFrame:
-    """The study's table, all of its rows in their order."""
-    name = study["name"]
-    path = _present(RESULTS / "tables" / f"{name}.csv", f"aggregate@{name}")
-    frame = checked_csv.read(path.read_text(encoding="utf-8"), TABLE, str(path))
-    if list(frame["row"].unique()) != list(study["rows"]):
-        raise UserError(f"{path}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
-    return frame
-
-
-def _present(path: Path, stage: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: is missing; `dvc repro {stage}` writes it")
-    return path
 
 
 if __name__ == "__main__":

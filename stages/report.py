@@ -13,10 +13,11 @@ from stages.core.base.files import write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 from stages.core.report import page as report
-from stages.core.results import checked_csv, tables
+from stages.core.results import checked_csv
+from stages.core.results.frames import read_frames, read_study
 from stages.core.results.table_schemas import OVERVIEW
 
-STUDIES, RESULTS, TEMPLATES = Path("build/studies"), Path("results"), Path(__file__).parent / "templates"
+BUILD, RESULTS, TEMPLATES = Path("build"), Path("results"), Path(__file__).parent / "templates"
 REPORT = RESULTS / "report.html"
 
 
@@ -30,24 +31,15 @@ def main() -> None:
 
 def read(name: str) -> report.Results:
     """All that the pipeline has of a study."""
-    path = STUDIES / f"{name}.yaml"
-    if not path.is_file():
-        raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
-    study = read_yaml(path) | read_yaml(Path("build/answers") / path.name)
-    table_path, curves_path = (RESULTS / "tables" / f"{name}{ending}.csv" for ending in ("", "_curves"))
-    has_tables = table_path.is_file() and curves_path.is_file()
-    results = report.Results(
+    study = read_study(name, BUILD)
+    has_tables = (RESULTS / "tables" / f"{name}.csv").is_file()
+    return report.Results(
         study=study,
-        table=tables.read_table(table_path.read_text(encoding="utf-8"), str(table_path)) if has_tables else None,
-        curves=tables.read_curves(curves_path.read_text(encoding="utf-8"), str(curves_path)) if has_tables else None,
+        frames=read_frames(study, RESULTS / "tables") if has_tables else None,
         records=read_records(study),
         sheet=read_sheet(study["dataset"]),
         figures=read_figures(name),
     )
-    for frame, file in ((results.table, table_path), (results.curves, curves_path)):
-        if frame is not None and list(frame["row"].unique()) != list(study["rows"]):
-            raise UserError(f"{file}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
-    return results
 
 
 def read_overview(names: set[str]) -> pd.DataFrame | None:

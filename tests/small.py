@@ -100,7 +100,7 @@ def add_images(folder: Path) -> None:
     study = "conf/study/mnist_comparison.yaml"
     only_rows(folder / study, ROWS[:2])
     edit(folder / study, r"epochs: 10", "epochs: 5")
-    edit(folder / study, r"^answer:\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
+    edit(folder / study, r"^(answer|verdict):\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
     edit(folder / "dvc.yaml", r"^vars:\n", f"vars:\n  - {study}:rows\n")
     edit(folder / "dvc.yaml", r"foreach: \[digits\]", "foreach: [digits, mnist]")
     edit(folder / "params.yaml", r"^(  digits_comparison: .*\n)", r"\1  mnist_comparison: {dataset: mnist, seeds: 2}\n")

@@ -14,9 +14,11 @@ from omegaconf import OmegaConf
 from stages import overview as stage
 from stages.commands import readme
 from stages.core.base.errors import UserError
-from stages.core.results import overview, tables
-from stages.core.results.checked_csv import read, to_csv
-from stages.core.results.table_schemas import OVERVIEW, TABLE
+from stages.core.results import overview
+from stages.core.results.answers import Verdict
+from stages.core.results.checked_csv import read, to_csv, typed
+from stages.core.results.frames import FILES, Frames
+from stages.core.results.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
 
 ROOT = Path(__file__).parents[1]
 NAN = math.nan
@@ -28,7 +30,11 @@ def a_study(name, rows=ROWS, seeds=2, **changes):
     coefficients = {"none": {}, "l2_1e-3": {"kernel": {"l2": 1e-3}}, "l2_1e-4": {"kernel": {"l2": 1e-4}}}
     return {
         "name": name,
+        "title": f"Study {name}",
         "question": f"What does {name} ask?",
+        "url": None,
+        "same_data": True,
+        "reported_logs": {},
         "dataset": "toy",
         "dataset_title": f"Toy data of {name}",
         "metric": "test.accuracy",
@@ -37,6 +43,11 @@ def a_study(name, rows=ROWS, seeds=2, **changes):
         "n_seeds": seeds,
         "rows": {
             row: {
+                "label": row,
+                "reported": None,
+                "same_reported_as": None,
+                "beyond": False,
+                "dropout": 0.0,
                 "regularizer": kinds.get(row, "kernel l2"),
                 "regularizers": coefficients.get(row, {"kernel": {"l1": 1.0}}),
                 "context": "",
@@ -56,6 +67,9 @@ def a_table(study, **columns):
         "row": list(study["rows"]),
         "label": list(study["rows"]),
         "metric": [study["metric"]] * count,
+        "beyond": ["no"] * count,
+        "median": [0.9] * count,
+        "groups": [""] * count,
         "n": [study["n_seeds"]] * count,
         "n_finite": [study["n_seeds"]] * count,
         "mean": [0.9] * count,
@@ -76,35 +90,63 @@ def a_table(study, **columns):
 # --- one line a study
 
 
+def frames_of(study, table):
+    """The table with seeds that all reach 0.9; nothing else is read for the overview."""
+    seeds = [
+        {"study": study["name"], "row": row, "seed": seed, "metric": "accuracy", "test": 0.9, "optimizer": "adam"}
+        for row in study["rows"]
+        for seed in range(study["n_seeds"])
+    ]
+    curves = [{"study": study["name"], "row": row, "epoch": 1, "quantity": "loss", "n": 2} for row in study["rows"]]
+    weights = [{"study": study["name"], "row": row, "weight": "dense_1/kernel", "n": 2} for row in study["rows"]]
+    seeds = pd.DataFrame(seeds).assign(epochs=1)
+    return Frames(
+        table,
+        *(typed(pd.DataFrame(part), schema) for part, schema in ((curves, CURVES), (seeds, SEEDS), (weights, WEIGHTS))),
+    )
+
+
 def test_counts_by_hand():
     study = a_study("toy", rows=("none", "a", "b", "c", "d"), seeds=10)
+    reported = {"none": 0.9, "b": 0.1, "c": 0.2, "d": 0.2}
+    for row, value in reported.items():
+        study["rows"][row]["reported"] = value
+    for row in ("c", "d"):
+        study["rows"][row]["same_reported_as"] = "the last line"
     table = a_table(
         study,
         difference=[NAN, 0.02, -0.02, -0.02, 0.02],
         difference_low=[NAN, 0.01, -0.03, -0.03, -0.01],
         difference_high=[NAN, 0.03, -0.01, -0.01, 0.05],
         p_holm=[NAN, 0.04, 0.001, 0.0499, 0.051],
-        diagnosis=["learning", "overfitting", "not learning", "diverged", "diverged"],
-        reported=[0.9, NAN, 0.1, 0.2, NAN],
-        reproduced=["yes", "", "no", "", ""],
+        diagnosis=["barely learning", "overfitting", "not learning", "diverged", "diverged"],
+        reproduced=["yes", "", "no", "no", "yes"],
     )
     line = overview.overview_table({"toy": study}, {"toy": table}).iloc[0]
-    assert line["better":"reproduced"].tolist() == [1, 2, 1, 2, 3, 1]
+    # one line that two rows stand for is one figure, and one of them is enough
+    assert line["better":"reproduced"].tolist() == [1, 2, 1, 1, 2, 3, 2]
     assert (line["rows"], line["seeds"], line["baseline"], line["baseline_mean"]) == (5, 10, "none", 0.9)
-    assert line["detectable_difference"] == pytest.approx(tables.detectable_difference(table))
-    error = a_study("toy", rows=("none", "a", "b", "c", "d"), metric="test.mae", higher_is_better=False)
+    error = study | {"metric": "test.mae", "higher_is_better": False}
     line = overview.overview_table({"toy": error}, {"toy": table}).iloc[0]
     assert (line["better"], line["worse"]) == (2, 1)
+    elsewhere = overview.overview_table({"toy": study | {"same_data": False}}, {"toy": table}).iloc[0]
+    assert (elsewhere["reported"], elsewhere["reproduced"]) == (0, 0)
 
 
-def test_one_seed_tells_nothing_and_is_written_all_the_same():
-    study = a_study("toy", seeds=1)
+VERDICT = Verdict("It is too strong.", "Take less.", "L2(1e-4)", "Ten seeds.", "Or the data.")
+
+
+def test_the_verdict_comes_first_and_counts_follow():
+    study = a_study("toy", seeds=1, url="https://example.org/1")
     nothing = dict.fromkeys(("sd", "difference_low", "difference_high", "p_value", "p_holm"), [NAN] * len(ROWS))
-    frame = overview.overview_table({"toy": study}, {"toy": a_table(study, **nothing)})
-    text = to_csv(frame, OVERVIEW, "overview.csv")
-    assert math.isnan(read(text, OVERVIEW, "overview.csv").loc[0, "detectable_difference"])
-    markdown = overview.to_markdown({"toy": study}, frame)
-    assert "| 0.9000 ± – test accuracy | – | 0 | 0 | 0 | – |" in markdown
+    table = a_table(study, **nothing)
+    frame = overview.overview_table({"toy": study}, {"toy": table})
+    markdown = overview.to_markdown({"toy": study}, frame, {"toy": table}, {"toy": VERDICT})
+    assert markdown.splitlines()[2] == (
+        "- **[Study toy](tables/toy.md) ([page](https://example.org/1)).** *What does toy ask?* It is too strong. "
+        "Take less. `L2(1e-4)` Ten seeds. Or the data."
+    )
+    assert "| [toy](tables/toy.md) | Toy data of toy | 4 × 1 | test accuracy 0.9000 (1) | 0 | 0 | 0 | – |" in markdown
     assert "nan" not in markdown
 
 
@@ -141,10 +183,15 @@ def workspace(tmp_path, monkeypatch):
     """Three studies, with everything that overview reads."""
     for folder in ("build/studies", "results/tables"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "build/answers").mkdir()
     for study in (a_study("one"), a_study("two"), a_study("other", ("x", "y"))):
         name = study["name"]
         OmegaConf.save(OmegaConf.create(study), tmp_path / f"build/studies/{name}.yaml")
-        (tmp_path / f"results/tables/{name}.csv").write_text(to_csv(a_table(study), TABLE, name))
+        OmegaConf.save({"answer": None, "verdict": []}, tmp_path / f"build/answers/{name}.yaml")
+        frames = frames_of(study, a_table(study))
+        for part, (ending, schema) in FILES.items():
+            text = to_csv(getattr(frames, part), schema, name)
+            (tmp_path / f"results/tables/{name}{ending}.csv").write_text(text)
     select(tmp_path, "one", "two", "other")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -160,17 +207,21 @@ def run_stage(monkeypatch, *arguments):
 
 
 def written(folder):
-    files = [*folder.glob("results/overview.*"), folder / "results/metrics.json"]
+    files = [*folder.glob("results/overview.*"), folder / "results/metrics.json", folder / "results/records.csv"]
     return {str(file.relative_to(folder / "results")): file.read_bytes() for file in files}
 
 
 def test_the_stage_writes_the_same_files_twice(workspace, monkeypatch, capsys):
     run_stage(monkeypatch)
     first = written(workspace)
-    assert set(first) == {"overview.csv", "overview.md", "metrics.json"}
+    assert set(first) == {"overview.csv", "overview.md", "metrics.json", "records.csv"}
+    assert len(first["records.csv"].splitlines()) == 1 + (4 + 4 + 2) * 2
     assert capsys.readouterr().out == "results/overview.md\n"
     overview_md = first["overview.md"].decode()
-    assert "| [one](tables/one.md) | What does one ask? | Toy data of one | 4 × 2 |" in overview_md
+    assert "| [one](tables/one.md) | Toy data of one | 4 × 2 |" in overview_md
+    assert (
+        "- **[Study one](tables/one.md).** *What does one ask?* No regularizer of this study does harm" in overview_md
+    )
     run_stage(monkeypatch)
     assert written(workspace) == first
     run_stage(monkeypatch, "--check")
@@ -182,6 +233,7 @@ def test_the_stage_writes_the_same_files_twice(workspace, monkeypatch, capsys):
         ("overview.csv", ",0,0,0,", ",1,0,0,"),
         ("overview.md", "0.9000", "0.9100"),
         ("metrics.json", "0.9", "0.91"),
+        ("records.csv", "0.9", "0.91"),
     ],
 )
 def test_check_refuses_a_number_edited_by_hand_and_writes_nothing(workspace, monkeypatch, file, old, new):

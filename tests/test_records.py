@@ -91,12 +91,14 @@ def a_summary(**options):
 
 def a_study(rows=("none", "l2"), **changes):
     """A study as compose writes it; the first row is the baseline."""
-    declared = {"label": "", "reported": None, "reported_log": None, "same_reported_as": None}
+    declared = {"label": "", "reported": None, "reported_log": None, "same_reported_as": None, "beyond": False}
     return {
         "name": "toy",
         "title": "A toy study",
         "question": "Does it learn?",
         "source": "A page",
+        "url": None,
+        "same_data": True,
         "headings": {"label": "參數", "reported": "結果"},
         "metric": "test.accuracy",
         "higher_is_better": True,

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from stages.core.results import statistics
 
@@ -32,7 +31,7 @@ def test_describe_without_a_finite_value_and_with_one():
 
 def test_equal_values_have_no_spread_at_all():
     assert statistics.describe([0.1] * 10).sd == 0.0  # numpy alone gives 1.5e-17
-    assert statistics.prediction_interval(statistics.describe([0.1] * 10)) == (pytest.approx(NAN, nan_ok=True),) * 2
+    assert statistics.prediction_interval([0.1] * 10) == (pytest.approx(NAN, nan_ok=True),) * 2
 
 
 def test_paired_difference_by_hand():
@@ -142,69 +141,103 @@ def test_rows_that_differ_do_not_raise_the_false_alarms_of_the_others(monkeypatc
     assert alarms.mean() <= 0.05 + rate_within(0.05, len(alarms))
 
 
-@pytest.mark.parametrize(("rows", "seeds"), [(5, 10), (15, 10), (15, 3)])
-def test_a_difference_as_small_as_promised_is_found_as_often_as_promised(monkeypatch, rows, seeds):
-    """The last row differs from the baseline by the smallest detectable difference, the others do not."""
-    monkeypatch.setattr("gc.collect", int)
-    runs = runs_of(np.random.default_rng(rows * seeds), studies=4000, rows=rows, seeds=seeds)
-    runs[:, -1] += math.sqrt(2) * statistics.minimum_detectable_effect(seeds, rows - 1)
-    p_values = p_values_of(runs)
-    alone = (p_values[:, -1] < 0.05 / (rows - 1)).mean()
-    assert alone == pytest.approx(0.8, abs=rate_within(0.8, len(runs)))
-    adjusted = np.array([statistics.holm(line)[-1] < 0.05 for line in p_values])
-    assert adjusted.mean() >= 0.8 - rate_within(0.8, len(runs))
-
-
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_prediction_interval_holds_95_percent_of_new_runs(n):
     random, trials = np.random.default_rng(n), 4000
     runs = random.normal(0.97, 0.002, (trials, n + 1))
-    bounds = np.array([statistics.prediction_interval(statistics.describe(run[:n])) for run in runs])
+    bounds = np.array([statistics.prediction_interval(run[:n]) for run in runs])
     held = (bounds[:, 0] <= runs[:, n]) & (runs[:, n] <= bounds[:, 1])
     assert held.mean() == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / trials))
 
 
 def test_prediction_interval_by_hand():
-    # t(0.975, 1) = 12.7062, sqrt(1 + 1/2) = 1.224745
-    low, high = statistics.prediction_interval(statistics.Sample(2, 1.0, 0.1))
+    # t(0.975, 1) = 12.7062, sqrt(1 + 1/2) = 1.224745, and 1 ± d has the deviation d * sqrt(2)
+    low, high = statistics.prediction_interval([1 - 0.1 / math.sqrt(2), 1 + 0.1 / math.sqrt(2)])
     assert (low, high) == (pytest.approx(1 - 1.556188, abs=1e-4), pytest.approx(1 + 1.556188, abs=1e-4))
+
+
+def test_prediction_intervals_of_several_figures_are_wider():
+    values = [0.1, 0.2, 0.4]
+    half = stats.t.ppf(1 - 0.025 / 12, 2) * np.std(values, ddof=1) * math.sqrt(4 / 3)
+    assert statistics.prediction_interval(values, figures=12) == pytest.approx(
+        (np.mean(values) - half, np.mean(values) + half)
+    )
 
 
 @pytest.mark.parametrize("values", [[], [NAN, NAN], [0.5], [0.5, NAN], [0.5, 0.5, 0.5]])
 def test_no_prediction_interval_without_spread(values):
-    assert np.isnan(statistics.prediction_interval(statistics.describe(values))).all()
+    assert np.isnan(statistics.prediction_interval(values)).all()
 
 
-@pytest.mark.parametrize("comparisons", [1, 4, 14])
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 64])
-def test_minimum_detectable_effect_has_the_stated_power(n, comparisons):
-    effect = statistics.minimum_detectable_effect(n, comparisons)
-    # The share of samples whose t exceeds its critical value, by scipy's non-central t.
-    critical = stats.t.isf(0.025 / comparisons, n - 1)
-    assert stats.nct.sf(critical, n - 1, effect * math.sqrt(n)) == pytest.approx(0.8, abs=1e-4)
+NINE_AND_ONE = [0.9405, 0.9431, 0.9438, 0.8507, 0.9439, 0.944, 0.9446, 0.9461, 0.9465, 0.9493]
 
 
-def test_minimum_detectable_effect_of_one_comparison_is_the_textbook_one():
-    assert TTestPower().power(statistics.minimum_detectable_effect(10, 1), 10, 0.05) == pytest.approx(0.8, abs=1e-5)
+def test_one_stuck_seed_of_ten_stands_apart():
+    assert statistics.apart(NINE_AND_ONE).tolist() == [i == 3 for i in range(10)]
+    assert statistics.apart([*NINE_AND_ONE, NAN])[[3, 10]].tolist() == [True, False]
+    others = [value for value in NINE_AND_ONE if value > 0.9]
+    assert statistics.prediction_interval(NINE_AND_ONE) == statistics.prediction_interval(others)
+    assert not statistics.apart(others).any()
+    assert not statistics.apart([0.1, 0.9, 0.91]).any()  # three seeds show no groups
+    assert not statistics.apart([0.5] * 10).any()
 
 
-def test_nothing_is_detectable_with_one_seed_or_no_comparison():
-    assert math.isnan(statistics.minimum_detectable_effect(1, 3))
-    assert math.isnan(statistics.minimum_detectable_effect(10, 0))
+def test_in_two_groups_the_median_is_compared():
+    random = np.random.default_rng(0)
+    baseline = np.array(NINE_AND_ONE)
+    row = np.array([0.947, *(0.947 + 0.002 * random.normal(size=9))])
+    found = statistics.paired_difference(row, baseline)
+    differences = np.sort(row - baseline)
+    assert (found.mean, found.low, found.high) == (np.median(differences), differences[1], differences[8])
+    assert found.p_value == pytest.approx(stats.binomtest(int((differences > 0).sum()), 10).pvalue)
+    assert math.isnan(found.effect_size)
 
 
-def test_deviation_comes_back_from_the_interval():
-    differences = np.array([0.1, 0.25, 0.2, 0.5])
-    difference = statistics.paired_difference(differences, np.zeros(4))
-    deviation = statistics.deviation_from_interval(difference.low, difference.high, 4)
-    assert deviation == pytest.approx(differences.std(ddof=1))
+def test_the_interval_of_a_median_by_hand():
+    # of ten values the second and the ninth: P(fewer than 2 of 10 below) = 11/1024, both sides 2.1 %
+    assert statistics.median(np.arange(10.0)) == (4.5, 1.0, 8.0)
+    assert np.isnan(statistics.median(np.arange(5.0))[1:]).all()
+    assert math.isnan(statistics.median([])[0])
 
 
-@pytest.mark.parametrize("n", [2, 3, 10])
-def test_the_typical_deviation_is_that_of_the_population(n):
-    deviations = np.random.default_rng(n).normal(0, 0.3, (20000, n)).std(axis=1, ddof=1)
-    assert np.median(deviations) < 0.3 < 1.03 * statistics.typical_deviation(deviations, n)
-    assert statistics.typical_deviation(deviations, n) == pytest.approx(0.3, rel=0.02)
+def test_sign_test_by_hand():
+    assert statistics.sign_test([1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 64)
+    assert statistics.sign_test([1, 1, -1, 0, NAN]) == pytest.approx(1.0)
+    assert math.isnan(statistics.sign_test([0, 0]))
+
+
+def test_log_likelihood_is_that_of_one_further_run():
+    values = [0.1, 0.2, 0.4]
+    scale = np.std(values, ddof=1) * math.sqrt(4 / 3)
+    assert statistics.log_likelihood(values, 0.3) == pytest.approx(stats.t.logpdf(0.3, 2, np.mean(values), scale))
+    assert math.isnan(statistics.log_likelihood([0.5, 0.5], 0.5))
+
+
+def test_a_log_may_lie_as_far_as_the_farthest_seed():
+    random = np.random.default_rng(0)
+    curves = random.normal(size=(10, 5, 4))
+    distances = statistics.leave_one_out(curves)
+    first = statistics.trajectory_distance(curves[1:].mean(0), curves[1:].std(0, ddof=1), np.full((5, 4), 9), curves[0])
+    assert distances[0] == pytest.approx(np.sqrt(np.mean(first**2)))
+    assert statistics.distance_limit(curves) == pytest.approx(distances.max())
+    one_apart = np.zeros((10, 5, 4))
+    one_apart[3] += 0.01
+    assert statistics.leave_one_out(one_apart).max() > 90  # in units of the log's last decimal
+    assert statistics.distance_limit(one_apart) == pytest.approx(stats.t.ppf(0.975, 9))
+    assert math.isnan(statistics.distance_limit(curves[:2]))
+    curves[2, 0, 0] = NAN
+    assert math.isnan(statistics.distance_limit(curves))
+
+
+def test_ten_seeds_set_the_limit_of_an_eleventh_run():
+    random, trials = np.random.default_rng(1), 400
+    beyond = 0
+    for _ in range(trials):
+        curves = random.normal(size=(11, 5, 4)) + random.normal(size=(11, 1, 1))
+        mean, sd = curves[:10].mean(axis=0), curves[:10].std(axis=0, ddof=1)
+        distance = statistics.trajectory_distance(mean, sd, np.full((5, 4), 10), curves[10])
+        beyond += statistics.root_mean_square(distance) > statistics.distance_limit(curves[:10])
+    assert beyond / trials == pytest.approx(1 / 11, abs=0.05)
 
 
 def test_trajectory_distance_by_hand():

@@ -54,6 +54,8 @@ class Seed(_Part):
     first_non_finite_epoch: Count | None
     weight_norms: dict[str, Value]
     top_class_share: dict[Split, Share | None] | None = None
+    saturated_share: dict[str, Value] = {}
+    zero_share: dict[str, Value] = {}
 
 
 class Record(_Part):
@@ -81,7 +83,7 @@ class Record(_Part):
         if any(set(seed.final) != splits for seed in self.seeds):
             raise ValueError(f"seeds: final needs {', '.join(sorted(splits))}, and nothing else")
         figures = {"loss", "data_loss", "penalty", self.metric}
-        columns = {"epoch", *figures, "val_loss", f"val_{self.metric}"}
+        columns = {"epoch", *figures, "val_loss", "val_data_loss", f"val_{self.metric}"}
         epochs = self.seeds[0].curve.get("epoch")
         for seed in self.seeds:
             if any(not figures <= set(final) for final in seed.final.values()):
@@ -90,8 +92,9 @@ class Record(_Part):
                 raise ValueError(f"seed {seed.seed}: curve needs {', '.join(sorted(columns))}")
             if seed.curve["epoch"] != epochs or {len(column) for column in seed.curve.values()} != {len(epochs)}:
                 raise ValueError(f"seed {seed.seed}: curve needs a value for each epoch, the same epochs as seed 0")
-            if set(seed.weight_norms) != set(self.seeds[0].weight_norms):
-                raise ValueError(f"seed {seed.seed}: weight_norms needs the same weight arrays as seed 0")
+            for name in ("weight_norms", "saturated_share", "zero_share"):
+                if set(getattr(seed, name)) != set(getattr(self.seeds[0], name)):
+                    raise ValueError(f"seed {seed.seed}: {name} needs the same entries as seed 0")
         return self
 
 
@@ -117,6 +120,10 @@ class Summary:
     """Euclidean norm by weight array, (seeds,), from input to output"""
     top_class_share: Mapping[str, np.ndarray]
     """by split, (seeds,); empty for regression"""
+    saturated_share: Mapping[str, np.ndarray]
+    """by hidden layer, share of dead (relu) or saturated (sigmoid, tanh) units, (seeds,)"""
+    zero_share: Mapping[str, np.ndarray]
+    """by weight array, share of entries next to zero, (seeds,)"""
 
     @property
     def penalty_share(self) -> np.ndarray:
@@ -240,6 +247,8 @@ def summarize(record: Record) -> Summary:
             for split in record.data.samples
             if seeds[0].top_class_share is not None
         },
+        saturated_share=_by_name([seed.saturated_share for seed in seeds]),
+        zero_share=_by_name([seed.zero_share for seed in seeds]),
     )
 
 
@@ -305,6 +314,11 @@ def _scalar(value: Any) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that JSON has")
+
+
+def _by_name(figures: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """By name, the figure of every seed, (seeds,)."""
+    return {name: _array([of_seed[name] for of_seed in figures]) for name in figures[0]}
 
 
 def _array(values: list) -> np.ndarray:

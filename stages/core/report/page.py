@@ -24,6 +24,7 @@ from stages.core.report import images as report_figures
 from stages.core.report import tables as report_tables
 from stages.core.report.translations import WORDS, words
 from stages.core.results import answers, statistics, tables
+from stages.core.results.frames import Frames
 
 PAGE, SCRIPT, STYLE = "report.html", "report.js", "report.css"
 VERDICTS = {True: "holds", False: "does_not_hold", None: "cannot_be_told"}
@@ -35,8 +36,7 @@ class Results:
     there."""
 
     study: Mapping[str, Any]
-    table: pd.DataFrame | None = None
-    curves: pd.DataFrame | None = None
+    frames: Frames | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     """by row"""
     sheet: Mapping[str, Any] | None = None
@@ -105,7 +105,7 @@ def facts(records: Mapping[str, Record]) -> list[Fact]:
 
 def _section(results: Results) -> dict[str, Any]:
     """What the template shows of a study."""
-    study, table, curves = results.study, results.table, results.curves
+    study, frames = results.study, results.frames
     section = {
         "study": study,
         "images": report_figures.images(results.figures, f"{study['title']}; the numbers are in the table above."),
@@ -115,23 +115,25 @@ def _section(results: Results) -> dict[str, Any]:
         "comparison": None,
         "answer": None,
     }
-    if table is None:
+    if frames is None:
         return section
-    rows = answers.rows_of(study, table, curves)
-    answer = answers.answer(study, table, curves) if study["answer"] else None
-    detectable = tables.detectable_difference(table)
+    rows = answers.rows_of(study, frames)
+    answer = answers.answer(study, frames)
     return {
         **section,
-        "answer": answer and _inline(answer.measured),
+        "answer": _inline(answer.measured),
         "claims": [
-            {"verdict": VERDICTS[claim.holds], "said": _inline(claim.said), "because": _inline(claim.because)}
-            for claim in (answer.claims if answer else [])
+            {"verdict": _judgement(claim), "said": _inline(claim.said), "because": _inline(claim.because)}
+            for claim in answer.claims
         ],
-        "comparison": report_tables.comparison(study, table, rows),
+        "comparison": report_tables.comparison(study, frames.table, rows),
         "footnotes": report_tables.footnotes(rows.values()),
-        "rankings": [report_tables.ranking(study, log, curves) for log in study["reported_logs"]],
-        "detectable": tables.DASH if pd.isna(detectable) else f"{detectable:.2g}",
+        "rankings": [report_tables.ranking(study, log, frames.curves) for log in study["reported_logs"]],
     }
+
+
+def _judgement(claim: answers.Claim) -> str:
+    return VERDICTS[claim.holds] if claim.measured else "not_measured"
 
 
 def _reading() -> list[Markup]:
@@ -139,7 +141,6 @@ def _reading() -> list[Markup]:
     levels = {
         "level": f"{100 * statistics.LEVEL:g} %",
         "alpha": f"{1 - statistics.LEVEL:.2g}",
-        "power": f"{100 * statistics.POWER:g} %",
     }
     return [words(name, **levels) for name in WORDS if name.startswith("reading_")]
 

@@ -17,7 +17,8 @@ from markupsafe import Markup, escape
 
 from stages.core.report.translations import words
 from stages.core.results import diagnosis, tables
-from stages.core.results.answers import Estimate, Row
+from stages.core.results.answers import Row
+from stages.core.results.estimates import Share
 
 DASH = Markup(tables.DASH)
 NARROW = "\u202f"
@@ -98,14 +99,13 @@ def overview(frame: pd.DataFrame, studies: Mapping[str, Mapping[str, Any]]) -> T
         studies: by name.
     """
     lines = [{**line, **_titles(studies[line["study"]])} for line in frame.to_dict("records")]
-    counts = ("better", "worse", "not_learning", "diverged")
+    counts = ("better", "worse", "barely_learning", "not_learning", "diverged")
     columns = [
         Column("study", words("study"), [_link(line["study"], line["title"]) for line in lines], number=False),
         Column("dataset", words("dataset"), [_text(line["dataset"]) for line in lines], number=False),
         Column("metric", words("metric"), [_named(line["metric"]) for line in lines], number=False),
         Column("size", words("rows_seeds"), [_size(line) for line in lines]),
         Column("baseline", words("baseline"), [_baseline(line) for line in lines]),
-        Column("detectable", words("detectable"), [_number(line["detectable_difference"], ".2g") for line in lines]),
         *(Column(name, words(f"{name}_rows"), [_number(line[name], "g") for line in lines]) for name in counts),
         Column("reproduced", words("reproduced"), [_ratio(line["reproduced"], line["reported"]) for line in lines]),
     ]
@@ -179,7 +179,7 @@ def _reproduced(line: Mapping[str, Any], row: Row) -> Markup:
     return _cell(found, _tag(found, words(found)), note)
 
 
-def _percent(share: Estimate) -> Markup:
+def _percent(share: Share) -> Markup:
     return _cell(share.mean, "< 0.01 %" if 0 < share.mean < 1e-4 else share.percent)
 
 

@@ -50,14 +50,9 @@ WORDS: Mapping[str, Words] = {
     ),
     "reading_reported": Words(
         "The document's figure is one single run, so it counts as reproduced if the {level} prediction interval of one "
-        "further run holds it.",
-        "文件的數字僅出自單次執行，因此若單次新執行的 {level} 預測區間包含該數字，即視為重現。",
-    ),
-    "reading_detectable": Words(
-        "The smallest detectable difference is what this number of seeds would have shown with a power of {power}, at "
-        "the strictest step of Holm's procedure and the rows' median spread.",
-        "最小可偵測差異是以目前的隨機種子數，在 Holm 程序最嚴格的一步與各列離散程度的中位數之下，"
-        "以 {power} 的檢定力所能偵測的差異。",
+        "further run holds it; the intervals hold for all of a document's figures together.",
+        "文件的數字僅出自單次執行，因此若單次新執行的 {level} 預測區間包含該數字，即視為重現；"
+        "區間對文件的所有數字同時成立。",
     ),
     "reading_dash": Words(
         "A dash means that these seeds cannot tell, or that there is no such figure.",
@@ -75,6 +70,7 @@ WORDS: Mapping[str, Words] = {
     "no_results": Words("This study has no results yet.", "這項研究尚無結果。"),
     "holds": Words("Holds", "成立"),
     "does_not_hold": Words("Does not hold", "不成立"),
+    "not_measured": Words("Not measured yet", "尚未測量"),
     "cannot_be_told": Words("Cannot be told with these seeds", "這些隨機種子無法判定"),
     "comparison": Words("Comparison", "比較"),
     "comparison_caption": Words(
@@ -109,7 +105,6 @@ WORDS: Mapping[str, Words] = {
     "seeds": Words("Seeds", "隨機種子"),
     "seeds_a_row": Words("Seeds a row", "每列隨機種子數"),
     "baseline": Words("Baseline", "基準"),
-    "detectable": Words("Smallest detectable difference", "最小可偵測差異"),
     "versions": Words("Versions", "版本"),
     "device": Words("Device", "裝置"),
     "parameters": Words("Model parameters", "模型參數量"),
@@ -137,6 +132,7 @@ WORDS: Mapping[str, Words] = {
     "rows_seeds": Words("Rows × seeds", "列數 × 隨機種子數"),
     "better_rows": Words("Better", "較佳"),
     "worse_rows": Words("Worse", "較差"),
+    "barely_learning_rows": Words("Barely learning", "幾乎未學習"),
     "not_learning_rows": Words("Not learning", "未學習"),
     "diverged_rows": Words("Diverged", "發散"),
     # cells
@@ -158,9 +154,11 @@ WORDS: Mapping[str, Words] = {
     # diagnoses
     "diverged": Words("diverged", "發散"),
     "not learning": Words("not learning", "未學習"),
-    "penalty-dominated": Words("penalty-dominated", "懲罰項主導"),
+    "barely learning": Words("barely learning", "幾乎未學習"),
     "over-regularized": Words("over-regularized", "過度正則化"),
+    "underfitting": Words("underfitting", "擬合不足"),
     "overfitting": Words("overfitting", "過度擬合"),
+    "still improving": Words("still improving", "仍在進步"),
     "learning": Words("learning", "正常學習"),
 }
 

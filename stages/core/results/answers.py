@@ -1,20 +1,31 @@
-"""Answers: each document's question, what its page claims, and what the tables say to it, as Markdown.
+"""Answers: each document's question, a verdict on it, what its page claims, and what the tables say to that.
 
-The sentences are Jinja templates under `answer` in conf/study/<study>.yaml. They run in Jinja's sandbox, a name that is
-not in the vocabulary is an error, and whatever was measured comes from the tables:
+The sentences are Jinja templates under `answer` and `verdict` in conf/study/<study>.yaml; a study without them gets
+those of `general`. They run in Jinja's sandbox, a name that is not in the vocabulary is an error, and whatever was
+measured comes from the tables:
 
     row("l2_1e-3")          one row, see `Row`
     rows, others, peers     all rows; all but the baseline; those of the others that differ in regularization alone
     baseline, best          the row that differences are taken from; the row with the best mean
+    best_peer               the same among the baseline and its peers
     ranked("log")           rows by their distance to a reported log, nearest first
-    n, metric, detectable   seeds a row; e.g. "test accuracy"; the smallest difference that the seeds could have shown
+    figures                 the document's figures of the study's data, each a list of the rows that it may stand for
+    odds("both_")           how many times as likely the reported figures are as runs of the rows named so, as of the
+                            rows with the same name without that; likelier("both_"): ten times, or a tenth, or neither
+    n, epochs, metric       seeds a row; epochs trained; e.g. "test accuracy"
     all_of(x, …), any_of(x, …), opposite(x)    of findings, or of lists of them
     x | say("yes", "no", "open")               the text for a finding
     rows | listed("difference")                "`label` (difference), …", without a name the labels alone, or "none"
     estimates | map("between", low, high)      `Estimate.between` of each
+    figures | map("reproduced")                does the prediction interval of one of the figure's rows hold it?
 
-A *finding* is True, False or None: yes, no, or not to be told from these seeds. `holds` of a claim is an expression
-that gives a finding; the text then says that it holds, does not hold or cannot be told, so no verdict is typed.
+`holds` of a claim is an expression that gives a finding; the text then says that it holds, does not hold or cannot be
+told, so nothing of that kind is typed. The tests that a study's sentences make are counted first, those of the table
+included, and decided after Holm's adjustment. A claim that `needs` a row that the study does not have is not measured
+yet.
+
+Of the verdicts the first is said whose `needs` are there and whose conditions under `holds` all are findings of yes. If
+there is none, nothing is said: it is an error.
 """
 
 from __future__ import annotations
@@ -25,89 +36,33 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-import pandas as pd
 from jinja2 import StrictUndefined, TemplateError, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from scipy import stats
 
 from stages.core.base.errors import UserError
-from stages.core.results import tables
-from stages.core.results.statistics import LEVEL
+from stages.core.results import diagnosis, statistics, tables
+from stages.core.results.estimates import Estimate, Families, Finding, Share, all_of, any_of, opposite
+from stages.core.results.frames import Frames
+from stages.core.results.general import GENERAL
 
-Finding = bool | None
-
-FAILURES = ("diverged", "not learning")
-"""Diagnoses of a row that does not learn."""
+DECISIVE = 10
+"""One reading of a document is said to be likelier than another from these odds on."""
 
 INTRODUCTION = """\
 # Answers
 
-For each document its question, what the page claims, what was measured, and whether the claims hold. No measured
-number and no verdict here is typed: both are computed from the tables. Figures of a row are mean ± sd (seeds), and
-[low, high] is a 95 % interval. Differences from the baseline are paired by seed; other differences, gaps and ratios
-combine the ends of two intervals in the least favourable way. All of them speak of other seeds on the same samples, not
-of other samples. *Cannot be told* means that the seeds' spread leaves it open."""
+For each document its question, the verdict, what the page claims, what was measured, and whether the claims hold. No
+measured number and no judgement here is typed: both are computed from the tables, and a verdict whose conditions no
+longer hold is not said. Figures of a row are mean ± sd (seeds), and [low, high] is a 95 % interval. Differences, gaps
+and ratios are paired by seed. A claim is decided by a t-test, or by two one-sided tests where it says that something is
+small; where seeds fall into two groups, by a sign test. Holm's adjustment counts all tests of a study, those of rows
+beyond the document by themselves. All of it speaks of other seeds on the same samples, not of other samples. *Cannot be
+told* means that the seeds' spread leaves it open.
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval, NaN where the seeds give none; `sign` is "+" for a difference.
-
-    Subtraction and division combine the ends of two intervals in the least favourable way. For rows with the same
-    finite seeds the result contains the paired interval, which would need the seeds' values, for the standard deviation
-    of a - r·b is at most sd(a) + r·sd(b). For the ratio the paired interval is Fieller's (1954, J. R. Stat. Soc. B
-    16:175).
-    """
-
-    mean: float
-    low: float = math.nan
-    high: float = math.nan
-    sign: str = ""
-
-    def above(self, value: float) -> Finding:
-        """Is the interval above the value (yes), below it (no), or does it hold it (not to be told)?"""
-        return _told(self.low > value, self.high < value)
-
-    def below(self, value: float) -> Finding:
-        """Is the interval below the value (yes), above it (no), or does it hold it (not to be told)?"""
-        return _told(self.high < value, self.low > value)
-
-    def between(self, low: float, high: float) -> Finding:
-        """Is the interval between two values (yes), beyond them (no), or across one of them (not to be told)?"""
-        return _told(low <= self.low and self.high <= high, self.high < low or self.low > high)
-
-    def times(self, factor: float) -> Estimate:
-        """A multiple, by a factor that is not negative."""
-        return Estimate(factor * self.mean, factor * self.low, factor * self.high, self.sign)
-
-    @property
-    def percent(self) -> str:
-        """The mean in percent, at two digits."""
-        share = 100 * self.mean
-        return tables.DASH if math.isnan(share) else f"{share:.0f} %" if share >= 9.95 else f"{share:.2g} %"
-
-    def __sub__(self, other: Estimate) -> Estimate:
-        return Estimate(self.mean - other.mean, self.low - other.high, self.high - other.low, "+")
-
-    def __truediv__(self, other: Estimate) -> Estimate:
-        """The ratio; NaN where an end of the divisor's interval is not positive."""
-        if not other.mean > 0:
-            return Estimate(math.nan)
-        if not (other.low > 0 and self.low >= 0):
-            return Estimate(self.mean / other.mean)
-        return Estimate(self.mean / other.mean, self.low / other.high, self.high / other.low)
-
-    def __str__(self) -> str:
-        mean, low, high = self.texts()
-        if math.isnan(self.low):
-            return f"{mean} [{tables.DASH}]" if self.sign else mean
-        return f"{mean} [{low}, {high}]"
-
-    def texts(self) -> list[str]:
-        """Mean, low and high with the digits that the interval's half-width supports."""
-        half = (self.high - self.low) / 2
-        texts = [tables.with_spread(value, half)[0] for value in (self.mean, self.low, self.high)]
-        return [self.sign + text if text[0].isdigit() else text for text in texts]
+Three things mislead. The loss that Keras prints contains the penalty: compare accuracies, or losses without it. The
+penalty's share of the loss is large in the first epoch and may be small at the end, most of all where a net has
+collapsed. The penalty of an `activity_regularizer` is divided by the batch size in tf.keras 2 and from Keras 3.14 on,
+not in Keras 3.0 to 3.13."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,36 +73,45 @@ class Row:
     _study: Mapping[str, Any]
     _line: Mapping[str, Any]
     _baseline: Mapping[str, Any]
-    _curves: pd.DataFrame
+    _frames: Frames
+    _tests: Families
 
     @property
     def label(self) -> str:
         """As the document calls it, in code style."""
-        return "`{}`".format(self._study["rows"][self.key]["label"].replace("`", "'"))
+        return "`{}`".format(self._told["label"].replace("`", "'"))
 
     @property
     def context(self) -> str:
         """What it changes besides regularization."""
-        return self._study["rows"][self.key]["context"]
+        return self._told["context"]
 
     @property
     def same_reported_as(self) -> str | None:
         """The line of the document that several rows stand for."""
-        return self._study["rows"][self.key]["same_reported_as"]
+        return self._told["same_reported_as"]
+
+    @property
+    def snippet(self) -> str:
+        """Its regularizers and dropout as arguments and layers of Keras, on one line."""
+        parts = [
+            f"{place}_regularizer=keras.regularizers.L1L2({_arguments(coefficients)})"
+            for place, coefficients in self._told["regularizers"].items()
+        ]
+        if self._told["dropout"]:
+            parts.append(f"keras.layers.Dropout({self._told['dropout']:g})")
+        return ", ".join(parts) or "kernel_regularizer=None"
 
     @property
     def measured(self) -> str:
         """Mean ± sd (seeds) of the study's metric."""
-        n, finite = self._line["n"], self._line["n_finite"]
-        if finite == 0:
-            return f"not finite in any of {n} seeds"
-        mean, sd = tables.with_spread(self._line["mean"], self._line["sd"])
-        return f"{mean} ± {sd} ({n if finite == n else f'{finite} of {n} finite'})"
+        names = ("mean", "sd", "n", "n_finite", "median", "groups")
+        return tables.mean_text(*(self._line[name] for name in names))
 
     @property
     def value(self) -> Estimate:
-        """The study's metric with the t interval of its mean over the seeds."""
-        return _t_interval(self._line["mean"], self._line["sd"], self._line["n_finite"])
+        """The study's metric on its split."""
+        return self._on(self._study["metric"].split(".")[0])
 
     @property
     def train(self) -> Estimate:
@@ -165,28 +129,31 @@ class Row:
     @property
     def gap(self) -> Estimate:
         """By how much the metric is worse on held-out (validation, otherwise test) than on training samples."""
-        held_out = self.test if math.isnan(self._line["validation"]) else self.validation
+        held_out = self._on(self._held_out)
         gap = self.train - held_out if self._study["higher_is_better"] else held_out - self.train
         return replace(gap, sign="")
 
     @property
     def difference(self) -> Estimate:
         """The metric's paired difference from the baseline."""
-        line = self._line
-        return Estimate(line["difference"], line["difference_low"], line["difference_high"], "+")
+        baseline = Row(self._study["baseline"], self._study, self._baseline, self._baseline, self._frames, self._tests)
+        return self.value - baseline.value
+
+    @property
+    def size(self) -> float:
+        """How large the mean difference is; below any other where there is none."""
+        return -1.0 if math.isnan(self._line["difference"]) else abs(self._line["difference"])
 
     @property
     def tested(self) -> str:
-        """The difference with its Holm-adjusted p-value."""
-        p = self._line["p_holm"]
-        return f"{self.difference}, {'no p' if math.isnan(p) else 'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+        """The difference with its adjusted p-value."""
+        return self.difference.tested
 
     @property
     def better(self) -> Finding:
         """Better than the baseline by more than noise (Holm-adjusted p below 0.05)? No: worse by more than noise."""
-        if not self._line["p_holm"] < 1 - LEVEL:
-            return None
-        return bool((self._line["difference"] > 0) == self._study["higher_is_better"])
+        above = self.difference.above(0)
+        return above if self._study["higher_is_better"] else opposite(above)
 
     @property
     def worse(self) -> Finding:
@@ -201,7 +168,7 @@ class Row:
     @property
     def reported_difference(self) -> str:
         """The document's figure minus the one of the baseline."""
-        difference = self._reported_difference
+        difference = self._line["reported"] - self._baseline["reported"]
         return self._figure(difference) if not difference > 0 else f"+{self._figure(difference)}"
 
     @property
@@ -211,14 +178,19 @@ class Row:
 
     @property
     def reproduced(self) -> Finding:
-        """Does the 95 % prediction interval of one further run hold the document's figure?"""
+        """Does the simultaneous 95 % prediction interval of one further run hold the document's figure?"""
         return {"yes": True, "no": False}.get(self._line["reproduced"])
 
     @property
     def one_run(self) -> str:
-        """The 95 % prediction interval of one further run."""
+        """That prediction interval."""
         line = self._line
-        return _interval(Estimate(line["mean"], line["prediction_low"], line["prediction_high"]))
+        half = (line["prediction_high"] - line["prediction_low"]) / 2
+        if math.isnan(half):
+            return f"[{tables.DASH}]"
+        return "[{}, {}]".format(
+            *(tables.with_spread(line[name], half)[0] for name in ("prediction_low", "prediction_high"))
+        )
 
     @property
     def against_one_run(self) -> str:
@@ -226,15 +198,9 @@ class Row:
         return f"{self.reported} against {self.one_run}"
 
     @property
-    def reported_difference_reproduced(self) -> Finding:
-        """Does the 95 % prediction interval of one further pair of runs hold the document's difference?"""
-        pair, reported = self._one_pair, self._reported_difference
-        return _told(pair.low <= reported <= pair.high, reported < pair.low or reported > pair.high)
-
-    @property
-    def one_pair(self) -> str:
-        """The 95 % prediction interval of the difference in one further pair of runs."""
-        return _interval(self._one_pair)
+    def log_likelihood(self) -> float:
+        """Of the document's figure as one further run; see `statistics.log_likelihood`."""
+        return statistics.log_likelihood(self.value.values, self._line["reported"])
 
     @property
     def diagnosis(self) -> str:
@@ -242,18 +208,38 @@ class Row:
 
     @property
     def evidence(self) -> str:
-        """The figures that the diagnosis rests on."""
+        """The figures that stand beside the diagnosis."""
         return self._line["evidence"]
 
     @property
     def learns(self) -> bool:
-        """Neither diverged nor not learning, by its diagnosis."""
-        return self.diagnosis not in FAILURES
+        """Neither diverged, nor not learning, nor barely learning, by its diagnosis."""
+        return self.diagnosis not in diagnosis.FAILURES
 
     @property
-    def penalty_share(self) -> Estimate:
+    def stuck(self) -> bool:
+        """Not learning at all, by its diagnosis."""
+        return self.diagnosis == diagnosis.NOT_LEARNING
+
+    @property
+    def diverged(self) -> bool:
+        """Was a loss not finite, by its diagnosis?"""
+        return self.diagnosis == diagnosis.DIVERGED
+
+    @property
+    def stops(self) -> bool:
+        """Does it not learn what the baseline, which learns, does?"""
+        return not self.learns and self._baseline["diagnosis"] not in diagnosis.FAILURES
+
+    @property
+    def penalty_share(self) -> Share:
         """Share of the penalty in the training loss of the final weights."""
-        return Estimate(self._line["penalty_share"])
+        return Share(self._line["penalty_share"])
+
+    @property
+    def first_penalty_share(self) -> Share:
+        """Share of the penalty in the training loss over the first epoch."""
+        return Share(self._curve("penalty_share", 1)["mean"])
 
     @property
     def log_distance(self) -> str:
@@ -261,61 +247,79 @@ class Row:
         return _tenths(self._line["log_distance"])
 
     @property
-    def log_limit(self) -> str:
-        """Distance at which the 95 % prediction interval of one run ends, t(n - 1)."""
-        return _tenths(self._log_limit)
+    def log_against_seeds(self) -> str:
+        """That distance beside the one up to which the log looks like one more run of the row."""
+        return f"{self.log_distance} against {_tenths(self._line['log_limit'])}"
 
     @property
     def reproduces_log(self) -> Finding:
-        """Is the distance within that limit?"""
-        distance = self._line["log_distance"]
-        return _told(distance <= self._log_limit, distance > self._log_limit)
+        """Does the log look like one more run of the row: as near to its seeds as these are to each other?"""
+        distance, limit = self._line["log_distance"], self._line["log_limit"]
+        return None if math.isnan(distance) or math.isnan(limit) else bool(distance <= limit)
 
-    def curve(self, quantity: str, epoch: int | None = None) -> Estimate:
-        """A quantity of the learning curves after an epoch, by default the last one.
+    def norm(self, weight: str) -> str:
+        """Mean Euclidean norm of a weight array, final weights.
+
+        Raises:
+            UserError: the net has no such array.
+        """
+        line = self._norm(self.key, weight)
+        return tables.with_spread(line["norm_mean"], line["norm_sd"])[0]
+
+    def shrinks(self, weight: str, factor: float) -> bool:
+        """Is the mean norm of a weight array below a share of the baseline's? Errors as in `norm`."""
+        return (
+            self._norm(self.key, weight)["norm_mean"]
+            < factor * self._norm(self._study["baseline"], weight)["norm_mean"]
+        )
+
+    def mean_after(self, quantity: str, epoch: int, other: str) -> str:
+        """A quantity of the learning curves after an epoch, its mean minus that of another row.
 
         Raises:
             UserError: nothing was recorded under that name and epoch.
         """
-        line = self._curve(quantity, epoch)
-        return _t_interval(line["mean"], line["sd"], line["n"])
+        ours, theirs = self._curve(quantity, epoch), self._curve(quantity, epoch, other)
+        return f"{ours['mean'] - theirs['mean']:+.4f}"
 
     def not_finite(self, quantity: str, epoch: int) -> int:
-        """Seeds in which a quantity of the learning curves is not finite after an epoch; errors as in `curve`."""
+        """Seeds in which a quantity of the learning curves is not finite after an epoch.
+
+        Raises:
+            UserError: nothing was recorded under that name and epoch.
+        """
         return self._line["n"] - int(self._curve(quantity, epoch)["n"])
 
     @property
-    def _log_limit(self) -> float:
-        return float(stats.t.ppf((1 + LEVEL) / 2, self._line["n"] - 1))
+    def _told(self) -> Mapping[str, Any]:
+        return self._study["rows"][self.key]
 
     @property
-    def _reported_difference(self) -> float:
-        return self._line["reported"] - self._baseline["reported"]
-
-    @property
-    def _one_pair(self) -> Estimate:
-        """From the interval of the mean difference: t · sd · √(1 + 1/n) is √(n + 1) times t · sd / √n."""
-        mean = self.difference
-        half = (mean.high - mean.low) / 2 * math.sqrt(1 + min(self._line["n_finite"], self._baseline["n_finite"]))
-        return Estimate(mean.mean, mean.mean - half, mean.mean + half, "+")
+    def _held_out(self) -> str:
+        return "test" if self._frames.seeds["validation"].isna().all() else "validation"
 
     def _on(self, split: str) -> Estimate:
-        """The final metric on a split, with an interval where the tables have its spread."""
-        measured, metric = self._study["metric"].split(".")
-        if split == measured:
-            return self.value
-        mean = self._line[split]
-        last = self._curve(f"val_{metric}", None)  # of the split that the study monitors
-        if split != "train" and math.isclose(mean, last["mean"], rel_tol=1e-5):
-            return _t_interval(mean, last["sd"], last["n"])
-        return Estimate(mean)
+        return self._seeds(split, tables.POSSIBLE[self._study["metric"].split(".")[1]])
 
-    def _curve(self, quantity: str, epoch: int | None) -> Mapping[str, Any]:
-        curve = self._curves[self._curves["quantity"] == quantity]
-        if epoch is not None:
-            curve = curve[curve["epoch"] == epoch]
+    def _seeds(self, column: str, limits: tuple[float, float]) -> Estimate:
+        seeds = self._frames.seeds
+        values = seeds.loc[seeds["row"] == self.key, column].to_numpy(float)
+        return Estimate(values, self._tests, self._told["beyond"], limits)
+
+    def _norm(self, row: str, weight: str) -> Mapping[str, Any]:
+        weights = self._frames.weights
+        line = weights[(weights["row"] == row) & (weights["weight"] == weight)]
+        if line.empty:
+            raise UserError(f"row {row} has no weights {weight}")
+        return line.iloc[0].to_dict()
+
+    def _curve(self, quantity: str, epoch: int, row: str | None = None) -> Mapping[str, Any]:
+        curves = self._frames.curves
+        curve = curves[
+            (curves["row"] == (row or self.key)) & (curves["quantity"] == quantity) & (curves["epoch"] == epoch)
+        ]
         if curve.empty:
-            raise UserError(f"row {self.key} has no {quantity} after epoch {epoch or 'any'}")
+            raise UserError(f"row {row or self.key} has no {quantity} after epoch {epoch}")
         return curve.iloc[-1].to_dict()
 
     def _figure(self, value: float) -> str:
@@ -332,83 +336,129 @@ class Claim:
     said: str
     holds: Finding
     because: str
+    measured: bool = True
+    """false while rows that it speaks of are missing"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study tells the person who asked: four sentences, Markdown on one line each, and a line of Keras."""
+
+    cause: str
+    change: str
+    snippet: str
+    sure: str
+    otherwise: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was measured, Markdown on one line, and the claims."""
+    """The verdict, what was measured (Markdown on one line), and the claims."""
 
+    verdict: Verdict
     measured: str
     claims: list[Claim]
 
 
-def answer(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> Answer:
-    """The answer of a study whose presentation has one.
+def answer(study: Mapping[str, Any], frames: Frames) -> Answer:
+    """The answer of a study, by templates of its own or by the general ones.
 
     Raises:
-        UserError: a template is wrong; it names study and place.
+        UserError: a template is wrong, or no verdict holds; it names study and place.
     """
-    templates, words = study["answer"], _vocabulary(study, table, curves)
-    claims = []
-    for number, claim in enumerate(templates["claims"]):
-        where = f"{study['name']}.yaml: answer.claims.{number}"
-        holds = _finding(claim["holds"], words, f"{where}.holds")
-        said, because = (_render(claim[part], words, f"{where}.{part}") for part in ("claim", "because"))
-        claims.append(Claim(said, holds, because))
-    return Answer(_render(templates["measured"], words, f"{study['name']}.yaml: answer.measured"), claims)
+    tests = Families()
+    rows = rows_of(study, frames, tests)
+    for row in rows.values():  # the table's own comparisons are claims too
+        _ = row.key != study["baseline"] and row.better
+    words = _vocabulary(study, frames, rows)
+    _said(study, words)  # counts the tests
+    tests.adjust()
+    return _said(study, words)
 
 
-def rows_of(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Row]:
+def rows_of(study: Mapping[str, Any], frames: Frames, tests: Families | None = None) -> dict[str, Row]:
     """The study's rows by their names, in its order."""
-    lines = {line["row"]: line for line in table.to_dict("records")}
+    lines = {line["row"]: line for line in frames.table.to_dict("records")}
     baseline = lines[study["baseline"]]
-    by_row = dict(list(curves.groupby("row")))
-    return {key: Row(key, study, line, baseline, by_row[key]) for key, line in lines.items()}
+    tests = tests or Families()
+    return {key: Row(key, study, line, baseline, frames, tests) for key, line in lines.items()}
 
 
-def to_markdown(answers: Iterable[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]]) -> str:
+def to_markdown(answers: Iterable[tuple[Mapping[str, Any], Frames]]) -> str:
     """The whole document.
 
     Args:
-        answers: of each study its presentation (build/studies/<study>.yaml), its table and its curves; a study whose
-            presentation has no answer is left out.
+        answers: of each study its presentation (build/studies/<study>.yaml) and its tables.
 
     Raises:
-        UserError: a template is wrong; it names study and place.
+        UserError: a template is wrong, or no verdict holds; it names study and place.
     """
-    parts = [_section(study, table, curves) for study, table, curves in answers if study["answer"]]
-    return "\n\n".join([INTRODUCTION, *parts]) + "\n"
+    return "\n\n".join([INTRODUCTION, *(_section(study, frames) for study, frames in answers)]) + "\n"
 
 
-def all_of(*findings: Finding | Iterable[Finding]) -> Finding:
-    """Yes if all are, no if one is not, otherwise, or without any, not to be told (Kleene's three-valued logic)."""
-    findings = _flat(findings)
-    return False if False in findings else None if None in findings or not findings else True
+def link(study: Mapping[str, Any]) -> str:
+    """The document's name, with a link to its page where the document names one; Markdown."""
+    source = tables.escape(study["source"])
+    return f"[{source}]({study['url']})" if study["url"] else source
 
 
-def any_of(*findings: Finding | Iterable[Finding]) -> Finding:
-    """Yes if one is, no if none is, otherwise, or without any, not to be told."""
-    return opposite(all_of(map(opposite, _flat(findings))))
+def _said(study: Mapping[str, Any], words: Mapping[str, Any]) -> Answer:
+    name = study["name"]
+    templates = study["answer"] or GENERAL["answer"]
+    claims = [
+        _claim(claim, words, f"{name}.yaml: answer.claims.{number}") for number, claim in enumerate(templates["claims"])
+    ]
+    measured = _render(templates["measured"], words, f"{name}.yaml: answer.measured")
+    return Answer(_verdict(study["verdict"] or GENERAL["verdict"], words, f"{name}.yaml: verdict"), measured, claims)
 
 
-def opposite(finding: Finding) -> Finding:
-    """No for yes, yes for no."""
-    return None if finding is None else not finding
+def _claim(claim: Mapping[str, Any], words: Mapping[str, Any], where: str) -> Claim:
+    said = _render(claim["claim"], words, f"{where}.claim")
+    if not _has(words, claim["needs"]):
+        return Claim(said, None, "", measured=False)
+    return Claim(
+        said, _finding(claim["holds"], words, f"{where}.holds"), _render(claim["because"], words, f"{where}.because")
+    )
 
 
-def _flat(findings: Iterable[Finding | Iterable[Finding]]) -> list[Finding]:
-    return [one for part in findings for one in (part if isinstance(part, Iterable) else [part])]
+def _verdict(verdicts: Iterable[Mapping[str, Any]], words: Mapping[str, Any], where: str) -> Verdict:
+    """The first verdict whose rows are there and whose conditions hold."""
+    reasons = []
+    for number, verdict in enumerate(verdicts):
+        if not _has(words, verdict["needs"]):
+            continue
+        place = f"{where}.{number}"
+        findings = {
+            condition: _finding(condition, words, f"{place}.holds.{index}")
+            for index, condition in enumerate(verdict["holds"])
+        }
+        if all_of(findings.values()):
+            parts = ("cause", "change", "snippet", "sure", "otherwise")
+            return Verdict(**{part: _render(verdict[part], words, f"{place}.{part}") for part in parts})
+        reasons += [_inline(condition) for condition, finding in findings.items() if not finding][:1]
+    raise UserError(
+        f"conf/study/{where}: none holds any more: {'; '.join(reasons) or 'all need rows that are missing'}"
+    )
 
 
-def _section(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> str:
-    name, found = study["name"], answer(study, table, curves)
+def _has(words: Mapping[str, Any], needed: Iterable[str]) -> bool:
+    return set(needed) <= {row.key for row in words["rows"]}
+
+
+def _section(study: Mapping[str, Any], frames: Frames) -> str:
+    name, found = study["name"], answer(study, frames)
     data, seeds = tables.escape(study["dataset_title"]), _seeds(study["n_seeds"])
-    claims = [f"- {claim.said} **{_verdict(claim.holds, study['n_seeds'])}** {claim.because}" for claim in found.claims]
+    verdict = found.verdict
+    claims = [
+        f"- {claim.said} **{_judgement(claim, study['n_seeds'])}** {claim.because}".rstrip() for claim in found.claims
+    ]
     return "\n\n".join(
         [
             f"## {tables.escape(study['title'])}",
             f"**Question.** {tables.escape(study['question'])}",
-            f"**The page claims.** {tables.escape(study['claim'])} *({tables.escape(study['source'])})*",
+            f"**Verdict.** {verdict.cause} {verdict.change} {verdict.sure} {verdict.otherwise}",
+            f"```python\n{verdict.snippet}\n```",
+            f"**The page claims.** {tables.escape(study['claim'])} *({link(study)})*",
             f"**Measured** ([table](tables/{name}.md), {data}, {seeds} a row). {found.measured}",
             "**Does it hold?**",
             "\n".join(claims),
@@ -416,10 +466,10 @@ def _section(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame
     )
 
 
-def _vocabulary(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFrame) -> dict[str, Any]:
-    rows = rows_of(study, table, curves)
+def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row]) -> dict[str, Any]:
     baseline = rows[study["baseline"]]
     others = [row for row in rows.values() if row is not baseline]
+    peers = [row for row in others if row.context == baseline.context]
 
     def row(key: str) -> Row:
         if key not in rows:
@@ -429,38 +479,46 @@ def _vocabulary(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFr
     def ranked(log: str) -> list[Row]:
         if log not in study["reported_logs"]:
             raise UserError(f"no log is called {log}")
-        distances = tables.rank_by_distance(study["reported_logs"][log], curves)["distance"]
+        distances = tables.rank_by_distance(study["reported_logs"][log], frames.curves)["distance"]
         return [rows[key] for key in distances.dropna().index]
 
     return {
         "row": row,
         "rows": list(rows.values()),
         "others": others,
-        "peers": [row for row in others if row.context == baseline.context],
+        "peers": peers,
         "baseline": baseline,
         "best": _best(list(rows.values()), study["higher_is_better"]),
+        "best_peer": _best([baseline, *peers], study["higher_is_better"]),
         "ranked": ranked,
+        "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
+        "odds": lambda prefix: f"{odds(rows, prefix):.2g}",
+        "likelier": lambda prefix: _told(odds(rows, prefix) >= DECISIVE, odds(rows, prefix) <= 1 / DECISIVE),
+        "both": [key for key in rows if key.startswith("both_")],
         "n": study["n_seeds"],
+        "epochs": int(frames.seeds["epochs"].max()),
         "metric": study["metric"].replace(".", " "),
-        "detectable": f"{tables.detectable_difference(table):.2g}".replace("nan", tables.DASH),
         "all_of": all_of,
         "any_of": any_of,
         "opposite": opposite,
     }
 
 
+def odds(rows: Mapping[str, Row], prefix: str) -> float:
+    """Likelihood of the reported figures as runs of the rows named with a prefix, as a multiple of that as runs of the
+    rows with the same name without it."""
+    pairs = [(row, rows[key.removeprefix(prefix)]) for key, row in rows.items() if key.startswith(prefix)]
+    return math.exp(sum(ours.log_likelihood - theirs.log_likelihood for ours, theirs in pairs))
+
+
 def _best(rows: list[Row], higher_is_better: bool) -> Row:
     """The first row with the best mean; the first row of all if none is finite."""
     sign = 1 if higher_is_better else -1
-    return max(rows, key=lambda row: -math.inf if math.isnan(row.value.mean) else sign * row.value.mean)
+    return max(rows, key=lambda row: -math.inf if math.isnan(row._line["mean"]) else sign * row._line["mean"])
 
 
-def _t_interval(mean: float, sd: float, n: int) -> Estimate:
-    """95 % t interval of a mean over n seeds (scipy); NaN ends without any spread."""
-    if n < 2 or not sd > 0:
-        return Estimate(mean)
-    low, high = stats.t.interval(LEVEL, n - 1, mean, sd / math.sqrt(n))
-    return Estimate(mean, float(low), float(high))
+def _arguments(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 def _told(yes: bool, no: bool) -> Finding:
@@ -468,16 +526,14 @@ def _told(yes: bool, no: bool) -> Finding:
     return True if yes else False if no else None
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"[{tables.DASH}]" if math.isnan(estimate.low) else f"[{', '.join(estimate.texts()[1:])}]"
-
-
 def _tenths(value: float) -> str:
     return tables.DASH if math.isnan(value) else f"{value:.1f}"
 
 
-def _verdict(finding: Finding, n: int) -> str:
-    return {True: "Holds.", False: "Does not hold.", None: f"Cannot be told with {_seeds(n)}."}[finding]
+def _judgement(claim: Claim, n: int) -> str:
+    if not claim.measured:
+        return "Not measured yet."
+    return {True: "Holds.", False: "Does not hold.", None: f"Cannot be told with {_seeds(n)}."}[claim.holds]
 
 
 def _seeds(n: int) -> str:
@@ -500,6 +556,10 @@ def _listed(environment, rows: Iterable[Row], attribute: str | None = None) -> s
     return ", ".join(texts) or "none"
 
 
+def _reproduced(rows: Iterable[Row]) -> Finding:
+    return any_of(row.reproduced for row in rows)
+
+
 def _checked(finding: Any) -> Finding:
     if finding is not None and not isinstance(finding, bool):
         raise UserError(f"is no finding (True, False or None): {finding}")
@@ -509,7 +569,7 @@ def _checked(finding: Any) -> Finding:
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    environment.filters |= {"say": _say, "listed": _listed, "between": Estimate.between}
+    environment.filters |= {"say": _say, "listed": _listed, "between": Estimate.between, "reproduced": _reproduced}
     return environment
 
 

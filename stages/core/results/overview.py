@@ -5,18 +5,18 @@ A *study* is the mapping of build/studies/<study>.yaml, a *table* the frame of i
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from stages.core.base.errors import UserError
 from stages.core.records.records import to_text
-from stages.core.results import tables
+from stages.core.results import diagnosis, tables
+from stages.core.results.answers import Verdict
 from stages.core.results.checked_csv import rounded, typed
-from stages.core.results.statistics import LEVEL, POWER
+from stages.core.results.statistics import LEVEL
 from stages.core.results.table_schemas import OVERVIEW
 
 Study = Mapping[str, Any]
@@ -25,11 +25,12 @@ BEGIN, END = "<!-- overview: `make report` writes what is below -->", "<!-- end 
 
 COLUMNS = f"""\
 - *Baseline*: the row that the others are compared with.
-- *Smallest difference* from it that the seeds would have shown with a probability of {tables.percent(POWER)}.
-- *Better*, *worse*: rows whose paired difference from it is more than noise (Holm-adjusted p < {1 - LEVEL:.2g}).
-- *Fails*: rows that diverge or do not learn.
-- *Reproduced*: of the rows with a published figure, those with it in the {tables.percent(LEVEL)} prediction interval of
-  one further run."""
+- *Better*, *worse*: rows whose paired difference from it is more than noise on these samples (Holm-adjusted p <
+  {1 - LEVEL:.2g}), however small.
+- *Fails*: rows that diverge, do not learn or barely learn.
+- *Reproduced*: of the document's figures that are of these data, those in a {tables.percent(LEVEL)} prediction
+  interval of one further run, which holds for all of a study's figures together. Where a figure may stand for several
+  rows, one is enough."""
 
 
 def overview_table(studies: Mapping[str, Study], by_study: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -37,24 +38,35 @@ def overview_table(studies: Mapping[str, Study], by_study: Mapping[str, pd.DataF
     return typed(pd.DataFrame([_line(study, by_study[name]) for name, study in studies.items()]), OVERVIEW)
 
 
-def to_markdown(studies: Mapping[str, Study], overview: pd.DataFrame) -> str:
-    """The overview for people, with links from results/."""
-    headings = (
-        "study",
-        "document's question",
-        "data",
-        "rows × seeds",
-        "baseline, mean ± sd",
-        "smallest difference",
-        "better",
-        "worse",
-        "fails",
-        "reproduced",
+def records(seeds: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The seeds of all studies in one frame; columns as in SEEDS."""
+    return pd.concat(list(seeds), ignore_index=True)
+
+
+def to_markdown(
+    studies: Mapping[str, Study],
+    overview: pd.DataFrame,
+    by_study: Mapping[str, pd.DataFrame],
+    verdicts: Mapping[str, Verdict],
+) -> str:
+    """The overview for people, with links from results/: the verdicts, then the counts."""
+    headings = ("study", "data", "rows × seeds", "baseline", "better", "worse", "fails", "reproduced")
+    rules = ["---", "---", "---:", "---", *["---:"] * 4]
+    cells = [_cells(studies[line.study], line, by_study[line.study]) for line in overview.itertuples()]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in (headings, rules, *cells))
+    said = [_said(studies[line.study], verdicts[line.study]) for line in overview.itertuples()]
+    return "\n\n".join(["# Overview", "\n".join(said), table, COLUMNS]) + "\n"
+
+
+def _said(study: Study, verdict: Verdict) -> str:
+    """A study's question and its verdict."""
+    name = f"[{tables.escape(study['title'])}](tables/{study['name']}.md)"
+    if study["url"]:
+        name += f" ([page]({study['url']}))"
+    return (
+        f"- **{name}.** *{tables.escape(study['question'])}* {verdict.cause} {verdict.change} `{verdict.snippet}` "
+        f"{verdict.sure} {verdict.otherwise}"
     )
-    rules = ["---"] * 3 + ["---:"] * 7
-    lines = [headings, rules, *(_cells(studies[line.study], line) for line in overview.itertuples())]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return "\n\n".join(["# Overview", table, COLUMNS]) + "\n"
 
 
 def to_metrics(by_study: Mapping[str, pd.DataFrame]) -> str:
@@ -79,9 +91,11 @@ def embed(page: str, overview: str) -> str:
 
 
 def _line(study: Study, table: pd.DataFrame) -> dict[str, Any]:
-    baseline = table[table["row"] == study["baseline"]].iloc[0]
+    lines = table.set_index("row")
+    baseline = lines.loc[study["baseline"]]
     sign = 1 if study["higher_is_better"] else -1
     significant = table["p_holm"] < 1 - LEVEL
+    figures = tables.reported_figures(study)
     return {
         "study": study["name"],
         "dataset": study["dataset"],
@@ -91,28 +105,26 @@ def _line(study: Study, table: pd.DataFrame) -> dict[str, Any]:
         "baseline": study["baseline"],
         "baseline_mean": baseline["mean"],
         "baseline_sd": baseline["sd"],
-        "detectable_difference": tables.detectable_difference(table),
         "better": (significant & (sign * table["difference"] > 0)).sum(),
         "worse": (significant & (sign * table["difference"] < 0)).sum(),
-        "not_learning": (table["diagnosis"] == "not learning").sum(),
-        "diverged": (table["diagnosis"] == "diverged").sum(),
-        "reported": table["reported"].notna().sum(),
-        "reproduced": (table["reproduced"] == "yes").sum(),
+        "barely_learning": (table["diagnosis"] == diagnosis.BARELY_LEARNING).sum(),
+        "not_learning": (table["diagnosis"] == diagnosis.NOT_LEARNING).sum(),
+        "diverged": (table["diagnosis"] == diagnosis.DIVERGED).sum(),
+        "reported": len(figures),
+        "reproduced": sum((lines.loc[rows, "reproduced"] == "yes").any() for rows in figures),
     }
 
 
-def _cells(study: Study, line: Any) -> list[str]:
-    mean, sd = tables.with_spread(line.baseline_mean, line.baseline_sd)
-    split, metric = line.metric.split(".")
+def _cells(study: Study, line: Any, table: pd.DataFrame) -> list[str]:
+    baseline = table.set_index("row").loc[line.baseline]
+    names = ("mean", "sd", "n", "n_finite", "median", "groups")
     return [
         f"[{line.study}](tables/{line.study}.md)",
-        tables.escape(study["question"]),
         tables.escape(study["dataset_title"]),
         f"{line.rows} × {line.seeds}",
-        f"{mean} ± {sd} {split} {metric}",
-        tables.DASH if math.isnan(line.detectable_difference) else f"{line.detectable_difference:.2g}",
+        f"{line.metric.replace('.', ' ')} {tables.mean_text(*(baseline[name] for name in names))}",
         str(line.better),
         str(line.worse),
-        str(line.not_learning + line.diverged),
+        str(line.barely_learning + line.not_learning + line.diverged),
         f"{line.reproduced} of {line.reported}" if line.reported else tables.DASH,
     ]

@@ -1,4 +1,4 @@
-"""Statistics of seeds: means, differences, intervals, adjusted p-values, power, distance to a reported log.
+"""Statistics of seeds: means, differences, intervals, adjusted p-values, groups of seeds, distance to a reported log.
 
 Every function takes and gives numpy arrays or plain numbers. A seed whose value is not finite does not count. What
 one seed, or seeds without any spread, cannot tell is NaN: there is no interval and no p-value then.
@@ -12,14 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 LEVEL = 0.95
 """Coverage of every interval."""
-
-POWER = 0.8
-"""Chance to find a real difference that the smallest detectable difference is stated for (Cohen 1988, section 2.4)."""
 
 RESOLUTION = 1e-6
 """Values that differ by less than this share of the largest are the same value: records keep seven significant digits,
@@ -28,6 +24,13 @@ and a spread made of rounding alone would turn any difference into a highly sign
 LOG_RESOLUTION = 1e-4
 """One unit of the last decimal to which the documents print every column of a log: the least spread that a distance to
 a log is measured in, so that a column in which all seeds agree does not divide by zero."""
+
+
+LEAST_FOR_GROUPS = 5
+"""Fewer seeds show no groups: among them any gap may be chance."""
+
+GROUPS_BY_CHANCE = 1e-5
+"""Tail of Student's t(n - 2) beyond which a gap is no chance: of normal values about one sample in 10,000 has one."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class PairedDifference:
     """Value minus baseline over the n pairs in which both are finite.
 
     `low` and `high` bound the 95 % t interval of the mean, `p_value` is the two-sided paired t-test's, `effect_size` is
-    Cohen's d_z.
+    Cohen's d_z. Where they, or the values on a side, fall into two groups, `mean` is their median, with its own
+    interval and the sign test's p-value, for a t interval knows of one group only.
     """
 
     n: int
@@ -88,7 +92,7 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> PairedDifferenc
     Returns:
         The mean difference with its t interval and p-value (scipy.stats.ttest_rel) and Cohen's d_z, the mean of the
         differences over their standard deviation (Lakens 2013, Frontiers in Psychology 4:863, equation 6). With fewer
-        than two pairs, or if all differences are the same, all but the mean are NaN.
+        than two pairs, or if all differences are the same, all but the mean are NaN; in two groups the effect size is.
     """
     values, baseline = np.asarray(values, float), np.asarray(baseline, float)
     both = np.isfinite(values) & np.isfinite(baseline)
@@ -97,6 +101,9 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> PairedDifferenc
     sample = describe(differences)
     if sample.n < 2 or not _has_spread(differences, scale=np.abs([values, baseline]).max()):
         return PairedDifference(sample.n, sample.mean, np.nan, np.nan, np.nan, np.nan)
+    if any(apart(part).any() for part in (differences, values, baseline)):
+        middle, low, high = median(differences)
+        return PairedDifference(sample.n, middle, low, high, sign_test(differences), np.nan)
     test = stats.ttest_rel(values, baseline)
     interval = test.confidence_interval(LEVEL)
     return PairedDifference(
@@ -125,6 +132,47 @@ def unpaired_difference(values: ArrayLike, others: ArrayLike) -> UnpairedDiffere
     return UnpairedDifference(mean, float(low), float(high), float(means.ttest_ind(usevar="unequal")[1]))
 
 
+def apart(values: ArrayLike) -> np.ndarray:
+    """The smaller of two groups that the values fall into, as a mask of their shape (n,); nothing is marked without.
+
+    The values are cut at their largest gap. It parts two groups if it is wider than the values scatter within them by
+    more than chance gives (GROUPS_BY_CHANCE). Fewer than LEAST_FOR_GROUPS values show no groups. Values that are not
+    finite belong to none.
+    """
+    values = np.asarray(values, float)
+    finite = np.sort(_finite(values))
+    none = np.zeros(values.shape, bool)
+    if finite.size < LEAST_FOR_GROUPS or not _has_spread(finite):
+        return none
+    gaps = np.diff(finite)
+    cut = int(gaps.argmax()) + 1
+    within = np.concatenate([part - part.mean() for part in (finite[:cut], finite[cut:])])
+    scatter = np.sqrt(np.sum(within**2) / (finite.size - 2))
+    if not gaps.max() > stats.t.isf(GROUPS_BY_CHANCE, finite.size - 2) * scatter:
+        return none
+    below = np.isfinite(values) & (values < finite[cut])
+    return below if cut <= finite.size / 2 else np.isfinite(values) & ~below
+
+
+def median(values: ArrayLike) -> tuple[float, float, float]:
+    """Median of the finite values, and the narrowest pair of them that holds the true one with 95 % probability.
+
+    The pair comes from the binomial distribution (Hahn & Meeker 1991, section 5.2); NaN for fewer than six values.
+    """
+    values = np.sort(_finite(values))
+    k = int(stats.binom.ppf((1 - LEVEL) / 2, values.size, 0.5)) if values.size else 0
+    if k < 1:
+        return (float(np.median(values)) if values.size else np.nan), np.nan, np.nan
+    return float(np.median(values)), float(values[k - 1]), float(values[-k])
+
+
+def sign_test(differences: ArrayLike) -> float:
+    """Two-sided p-value of a median of 0 (scipy's binomtest); ties count for neither side, NaN if all are ties."""
+    differences = _finite(differences)
+    above, untied = int(np.sum(differences > 0)), int(np.sum(differences != 0))
+    return float(stats.binomtest(above, untied).pvalue) if untied else np.nan
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's adjusted p-values (Holm 1979; statsmodels), (m,); a NaN stays NaN and does not count as a comparison."""
     p_values = np.asarray(p_values, float)
@@ -135,44 +183,34 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def prediction_interval(sample: Sample) -> tuple[float, float]:
+def prediction_interval(values: ArrayLike, figures: int = 1) -> tuple[float, float]:
     """Where one further run falls with 95 % probability: mean ± t(n - 1) · sd · sqrt(1 + 1/n).
 
     The source is Hahn & Meeker, Statistical Intervals (1991), section 4.7. NaN with fewer than two values or no spread.
+    Where the values fall into two groups the interval is that of the larger one.
+
+    Args:
+        values: one a seed, (n,).
+        figures: so many intervals are to hold theirs together with 95 % probability (Bonferroni).
     """
+    values = np.asarray(values, float)
+    sample = describe(values[~apart(values)])
     if sample.n < 2 or not sample.sd > 0:
         return np.nan, np.nan
-    low, high = stats.t.interval(LEVEL, sample.n - 1, sample.mean, _spread_of_one_run(sample.sd, sample.n))
+    level = 1 - (1 - LEVEL) / figures
+    low, high = stats.t.interval(level, sample.n - 1, sample.mean, _spread_of_one_run(sample.sd, sample.n))
     return float(low), float(high)
 
 
-def minimum_detectable_effect(n: int, comparisons: int) -> float:
-    """The smallest d_z that n pairs find with probability POWER in a two-sided paired t-test (statsmodels' TTestPower).
+def log_likelihood(values: ArrayLike, reported: float) -> float:
+    """Log density of a reported figure among further runs: Student's t(n - 1), as wide as one run spreads.
 
-    The test's level is (1 - LEVEL) / comparisons, that of the strictest step of Holm's procedure, so the value holds
-    whatever the other comparisons give. NaN with fewer than two pairs or no comparison.
+    NaN with fewer than two values or no spread.
     """
-    if n < 2 or comparisons < 1:
+    sample = describe(values)
+    if sample.n < 2 or not sample.sd > 0:
         return np.nan
-    # One tail at half the level: the other tail adds nothing visible at this power, and scipy's non-central t, which
-    # statsmodels asks for both, has holes (NaN) there that end the search at a wrong value.
-    alpha = (1 - LEVEL) / comparisons / 2
-    effect = TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER, alternative="larger")
-    return float(np.squeeze(effect))
-
-
-def deviation_from_interval(low: ArrayLike, high: ArrayLike, n: int) -> np.ndarray:
-    """Standard deviation of n differences from the t interval [low, high] of their mean."""
-    half = (np.asarray(high, float) - np.asarray(low, float)) / 2
-    return half * np.sqrt(n) / stats.t.ppf((1 + LEVEL) / 2, n - 1)
-
-
-def typical_deviation(deviations: ArrayLike, n: int) -> float:
-    """The median of standard deviations, each of n normal values, without its bias.
-
-    The median of the standard deviation of n values is σ · sqrt(median of χ²(n - 1) / (n - 1)), which is below σ.
-    """
-    return float(np.median(deviations) / np.sqrt(stats.chi2.median(n - 1) / (n - 1)))
+    return float(stats.t.logpdf(reported, sample.n - 1, sample.mean, _spread_of_one_run(sample.sd, sample.n)))
 
 
 def trajectory_distance(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, reported: ArrayLike) -> np.ndarray:
@@ -191,6 +229,42 @@ def trajectory_distance(mean: ArrayLike, sd: ArrayLike, n: ArrayLike, reported: 
     known = (n >= 2) & np.isfinite(mean)
     spread = np.maximum(_spread_of_one_run(sd, np.where(known, n, np.nan)), LOG_RESOLUTION)
     return root_mean_square(np.where(known, (mean - reported) / spread, np.nan))
+
+
+def leave_one_out(curves: ArrayLike) -> np.ndarray:
+    """Distance of each seed's own curves to those of the other seeds, as `trajectory_distance` measures a log's.
+
+    Args:
+        curves: (seeds, epochs, columns).
+
+    Returns:
+        (seeds,): root mean square over the columns; NaN with fewer than three seeds or where a value is not finite.
+    """
+    curves = np.asarray(curves, float)
+    n = len(curves)
+    distances = np.full(n, np.nan)
+    if n < 3:
+        return distances
+    for seed in range(n):
+        others = np.delete(curves, seed, axis=0)
+        shape = np.full(others.shape[1:], n - 1)
+        columns = trajectory_distance(others.mean(axis=0), others.std(axis=0, ddof=1), shape, curves[seed])
+        distances[seed] = root_mean_square(columns)
+    return distances
+
+
+def distance_limit(curves: ArrayLike) -> float:
+    """How far a log may lie from a row's curves and still look like one more run of it.
+
+    The largest distance of one seed to the others: of n + 1 runs alike, the last is the farthest once in n + 1 cases.
+    It is at most where the 95 % prediction interval of a single figure ends, t(n - 1), for seeds that agree but for one
+    make that one infinitely far. NaN as in `leave_one_out`.
+
+    Args:
+        curves: (seeds, epochs, columns).
+    """
+    largest = np.max(leave_one_out(curves), initial=-np.inf)
+    return float(np.minimum(largest, stats.t.ppf((1 + LEVEL) / 2, len(curves) - 1)))
 
 
 def root_mean_square(values: ArrayLike) -> np.ndarray:

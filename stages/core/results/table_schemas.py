@@ -11,6 +11,7 @@ import pandera.pandas as pa
 from stages.core.results import diagnosis
 
 SPLITS = ("train", "validation", "test")
+_YES_OR_NO = pa.Check.isin(["yes", "no"])
 _SPLIT_AND_METRIC = pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")
 
 
@@ -69,19 +70,22 @@ TABLE = _schema(
         "study": _key("name of the study"),
         "row": _key("name of the row"),
         "label": _text("the row as the document calls it", pa.Check.str_length(min_value=1)),
+        "beyond": _text("is the row added beyond the document", _YES_OR_NO),
         "reported": _number("the document's own figure", "metric"),
         "metric": _text("split and metric", _SPLIT_AND_METRIC),
         "n": _count("seeds run", 1),
         "n_finite": _count("seeds whose metric is finite", 0),
         "mean": _number("mean over the finite seeds", "metric", pa.Check.ge(0)),
         "sd": _number("standard deviation over the finite seeds", "metric", pa.Check.ge(0)),
+        "median": _number("median over the finite seeds", "metric", pa.Check.ge(0)),
+        "groups": _text("the two groups that the seeds fall into"),
         "difference": _number("mean paired difference from the baseline row", "metric"),
         "difference_low": _number("lower end of its 95 % interval", "metric"),
         "difference_high": _number("upper end of its 95 % interval", "metric"),
         "p_value": _number("two-sided paired t-test", "probability", pa.Check.in_range(0, 1)),
-        "p_holm": _number("p_value adjusted over the study", "probability", pa.Check.in_range(0, 1)),
+        "p_holm": _number("p_value adjusted over its family", "probability", pa.Check.in_range(0, 1)),
         "effect_size": _number("Cohen's d_z", "standard deviations"),
-        "prediction_low": _number("lower end of one further run's 95 % prediction interval", "metric", pa.Check.ge(0)),
+        "prediction_low": _number("lower end of the simultaneous 95 % prediction interval", "metric", pa.Check.ge(0)),
         "prediction_high": _number("upper end of it", "metric", pa.Check.ge(0)),
         "reproduced": _text("does the prediction interval hold the reported figure", pa.Check.isin(["yes", "no", ""])),
         "diagnosis": _text("what became of the row", pa.Check.isin(diagnosis.NAMES)),
@@ -91,6 +95,7 @@ TABLE = _schema(
         "test": _number("mean on the test samples", "metric", pa.Check.ge(0)),
         "penalty_share": _number("mean share of the penalty in the training loss", "share", pa.Check.in_range(0, 1)),
         "log_distance": _number("distance to the reported log", "spreads of one run", pa.Check.ge(0)),
+        "log_limit": _number("distance of a log that looks like one more run", "spreads of one run", pa.Check.ge(0)),
     },
     checks=[
         _ordered("n_finite", "n"),
@@ -98,7 +103,7 @@ TABLE = _schema(
         _ordered("difference", "difference_high"),
         _ordered("p_value", "p_holm"),
         _ordered("prediction_low", "prediction_high"),
-        _accuracies_are_shares(["mean", "prediction_low", "prediction_high", *SPLITS], measured="metric"),
+        _accuracies_are_shares(["mean", "median", "prediction_low", "prediction_high", *SPLITS], measured="metric"),
     ],
 )
 """Columns, units, ranges and key of results/tables/<study>.csv."""
@@ -124,6 +129,8 @@ CURVES = _schema(
 )
 """Columns, units, ranges and key of results/tables/<study>_curves.csv."""
 
+COEFFICIENTS = tuple(f"{place}_{name}" for place in ("kernel", "bias", "activity") for name in ("l1", "l2"))
+
 SEEDS = _schema(
     "seeds",
     ["study", "row", "seed"],
@@ -133,10 +140,22 @@ SEEDS = _schema(
         "seed": _count("seed, from 0", 0),
         "metric": _text("what is measured", pa.Check.isin(["accuracy", "mae"])),
         **{split: _number(f"on the {split} samples, final weights", "metric", pa.Check.ge(0)) for split in SPLITS},
+        **{
+            f"{split}_data_loss": _number(f"loss without penalty on the {split} samples, final weights", "loss")
+            for split in SPLITS
+        },
+        "penalty": _number("penalty of the final weights on the training samples", "loss"),
+        "first_non_finite_epoch": _number("first epoch whose loss was not finite", "epoch", pa.Check.ge(1)),
+        **{name: _number(f"coefficient {name}", "of the penalty", pa.Check.ge(0)) for name in COEFFICIENTS},
+        "dropout": _number("largest dropout rate", "share", pa.Check.in_range(0, 1)),
+        "optimizer": _text("Keras' name", pa.Check.str_length(min_value=1)),
+        "learning_rate": _number("learning rate", "of the optimizer", pa.Check.ge(0)),
+        "weight_decay": _number("decoupled weight decay", "of the optimizer", pa.Check.ge(0)),
+        "epochs": _count("epochs trained", 1),
     },
     checks=[_accuracies_are_shares(SPLITS, measured="metric")],
 )
-"""Columns, units, ranges and key of results/tables/<study>_seeds.csv."""
+"""Columns, units, ranges and key of results/tables/<study>_seeds.csv, and of results/records.csv."""
 
 WEIGHTS = _schema(
     "weights",
@@ -164,18 +183,19 @@ OVERVIEW = _schema(
         "baseline": _key("row that the others are compared with"),
         "baseline_mean": _number("its mean", "metric", pa.Check.ge(0)),
         "baseline_sd": _number("its standard deviation", "metric", pa.Check.ge(0)),
-        "detectable_difference": _number("smallest difference that the seeds could show", "metric", pa.Check.ge(0)),
         "better": _count("rows better than the baseline by more than noise", 0),
         "worse": _count("rows worse than the baseline by more than noise", 0),
+        "barely_learning": _count("rows diagnosed as barely learning", 0),
         "not_learning": _count("rows diagnosed as not learning", 0),
         "diverged": _count("rows diagnosed as diverged", 0),
-        "reported": _count("rows with a published figure", 0),
-        "reproduced": _count("rows whose published figure lies in the prediction interval", 0),
+        "reported": _count("published figures of the study's data", 0),
+        "reproduced": _count("those of them that a prediction interval holds", 0),
     },
     checks=[
         _accuracies_are_shares(["baseline_mean"], measured="metric"),
         _ordered("reproduced", "reported"),
-        *(_ordered(name, "rows") for name in ("better", "worse", "not_learning", "diverged", "reported")),
+        *(_ordered(name, "rows") for name in ("better", "worse", "barely_learning", "not_learning", "diverged")),
+        _ordered("reported", "rows"),
     ],
 )
 """Columns, units, ranges and key of results/overview.csv."""

@@ -54,9 +54,32 @@ def comparison_table(study: Mapping[str, Any], summaries: Mapping[str, Summary],
         curves: what `curves_table` gives of them.
     """
     baseline = summaries[study["baseline"]]
-    lines = [_line(study, row, summaries[row], baseline, curves) for row in study["rows"]]
+    found = diagnosis.diagnose_all(summaries, study["baseline"], families(study))
+    figures = len(reported_figures(study))
+    lines = [_line(study, row, summaries[row], baseline, found[row], figures) for row in study["rows"]]
     table = typed(pd.DataFrame(lines), TABLE)
-    return table.assign(p_holm=statistics.holm(table["p_value"]))
+    distances = {
+        row: _log_distance(study, declared["reported_log"], curves[curves["row"] == row])
+        for row, declared in study["rows"].items()
+    }
+    return table.assign(
+        log_distance=table["row"].map(distances),
+        p_holm=table.groupby("beyond")["p_value"].transform(statistics.holm),
+    )
+
+
+def families(study: Mapping[str, Any]) -> list[list[str]]:
+    """The document's rows, and the rows added beyond it: a row that is added never weakens what is said of the page."""
+    return [[row for row, told in study["rows"].items() if told["beyond"] == beyond] for beyond in (False, True)]
+
+
+def reported_figures(study: Mapping[str, Any]) -> list[list[str]]:
+    """The document's figures of the study's own data, each with the rows that it may stand for."""
+    figures: dict[str, list[str]] = {}
+    for row, told in study["rows"].items():
+        if told["reported"] is not None and study["same_data"]:
+            figures.setdefault(told["same_reported_as"] or f"row {row}", []).append(row)
+    return list(figures.values())
 
 
 def curves_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
@@ -73,14 +96,34 @@ def curves_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> 
 
 
 def seeds_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
-    """The final metric of every seed on each split; columns as in SEEDS."""
+    """What every seed gave at the end, beside its row's coefficients and rates; columns as in SEEDS."""
     parts = []
     for row in study["rows"]:
         summary = summaries[row]
         final = {split: figures[summary.metric] for split, figures in summary.final.items()}
+        final |= {f"{split}_data_loss": figures["data_loss"] for split, figures in summary.final.items()}
+        final |= {"penalty": summary.final["train"]["penalty"]}
+        final |= {"first_non_finite_epoch": summary.first_non_finite_epoch}
         part = pd.DataFrame(final).rename_axis("seed").reset_index()
-        parts.append(part.assign(study=study["name"], row=row, metric=summary.metric))
+        part = part.assign(study=study["name"], row=row, metric=summary.metric, epochs=summary.epochs[-1])
+        parts.append(part.assign(**_settings(summary.config)))
     return typed(pd.concat(parts, ignore_index=True), SEEDS)
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row varies, as plain values."""
+    coefficients = {
+        f"{place}_{name}": value for place, part in config["regularizers"].items() for name, value in part.items()
+    }
+    rates = [layer["rate"] for layer in config["layers"] if layer["type"] == "dropout"]
+    optimizer = config["optimizer"]
+    return {
+        **coefficients,
+        "dropout": max(rates, default=0.0),
+        "optimizer": optimizer["name"],
+        "learning_rate": optimizer["learning_rate"],
+        "weight_decay": optimizer.get("weight_decay", 0.0),
+    }
 
 
 def weights_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> pd.DataFrame:
@@ -118,54 +161,44 @@ def rank_by_distance(log: Mapping[str, list[float]], curves: pd.DataFrame) -> pd
     return distances.sort_values("distance", kind="stable")
 
 
-def detectable_difference(table: pd.DataFrame) -> float:
-    """The smallest difference from the baseline that the number of seeds could have shown, in the metric's unit.
-
-    `statistics.minimum_detectable_effect` times the typical standard deviation of the paired differences, over the rows
-    whose seeds are all finite. NaN if no row has an interval.
-    """
-    complete = table[(table["n_finite"] == table["n"]) & table["difference_low"].notna()]
-    if complete.empty:
-        return math.nan
-    n = int(complete["n"].iloc[0])
-    deviations = statistics.deviation_from_interval(complete["difference_low"], complete["difference_high"], n)
-    return statistics.typical_deviation(deviations, n) * statistics.minimum_detectable_effect(n, comparisons(table))
-
-
-def comparisons(table: pd.DataFrame) -> int:
-    """Number of comparisons that Holm's adjustment counted."""
-    return int(table["p_holm"].notna().sum())
-
-
 def _line(
-    study: Mapping[str, Any], row: str, summary: Summary, baseline: Summary, curves: pd.DataFrame
+    study: Mapping[str, Any],
+    row: str,
+    summary: Summary,
+    baseline: Summary,
+    found: diagnosis.Diagnosis,
+    figures: int,
 ) -> dict[str, Any]:
+    """All that a row's own seeds and the baseline's give; `figures`: how many the document reports."""
     declared = study["rows"][row]
     split, metric = study["metric"].split(".")
     values = summary.final[split][metric]
     sample = statistics.describe(values)
-    low, high = (float(end) for end in np.clip(statistics.prediction_interval(sample), *POSSIBLE[metric]))
-    found = diagnosis.diagnose(summary, baseline)
+    low, high = (float(end) for end in np.clip(statistics.prediction_interval(values, figures or 1), *POSSIBLE[metric]))
     splits = {name: statistics.describe(summary.final[name][metric]).mean for name in SPLITS if name in summary.final}
+    reported = declared["reported"] if study["same_data"] else None
     return {
         "study": study["name"],
         "row": row,
         "label": declared["label"],
+        "beyond": "yes" if declared["beyond"] else "no",
         "reported": declared["reported"],
         "metric": study["metric"],
         "n": len(values),
         "n_finite": sample.n,
         "mean": sample.mean,
         "sd": sample.sd,
+        "median": statistics.median(values)[0],
+        "groups": diagnosis.groups_text(values, metric),
         **(_comparison(values, baseline.final[split][metric]) if row != study["baseline"] else {}),
         "prediction_low": low,
         "prediction_high": high,
-        "reproduced": _reproduced(declared["reported"], sample.mean, low, high),
+        "reproduced": _reproduced(reported, sample.mean, low, high),
         "diagnosis": found.name,
         "evidence": found.evidence,
         **splits,
         "penalty_share": statistics.describe(summary.penalty_share).mean,
-        "log_distance": _log_distance(study, declared["reported_log"], curves[curves["row"] == row]),
+        "log_limit": _log_limit(study, declared["reported_log"], summary),
     }
 
 
@@ -193,6 +226,16 @@ def _log_distance(study: Mapping[str, Any], name: str | None, curves: pd.DataFra
         return math.nan
     distances = log_distances(study["reported_logs"][name], curves)
     return float(statistics.root_mean_square(list(distances.values())))
+
+
+def _log_limit(study: Mapping[str, Any], name: str | None, summary: Summary) -> float:
+    """How far the log may lie and still look like one more run of the row; NaN where there is none."""
+    epochs = [] if name is None else study["reported_logs"][name]["epochs"]
+    if not epochs or not set(epochs) <= set(summary.epochs.tolist()):
+        return math.nan
+    places = np.searchsorted(summary.epochs, epochs)
+    curves = np.stack([summary.curve[column][:, places] for column in LOG_COLUMNS], axis=-1)
+    return statistics.distance_limit(curves)
 
 
 # --- text
@@ -231,7 +274,7 @@ def to_markdown(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFr
         f"# {_inline(study['title'])}",
         _inline(study["question"]),
         _markdown_table(study, table),
-        _facts(study, table),
+        _facts(study),
         *_footnotes(study),
         *_rankings(study, curves),
     ]
@@ -254,6 +297,17 @@ def with_spread(mean: float, spread: float) -> tuple[str, str]:
     return _fixed(mean, decimals), "0" if spread == 0 else _fixed(spread, decimals)
 
 
+def mean_text(mean: float, sd: float, n: int, n_finite: int, median: float, groups: str) -> str:
+    """Mean ± sd (seeds); in words where no seed is finite, the median where the seeds fall into two groups."""
+    if n_finite == 0:
+        return f"not finite in any of {n} seeds" if n > 1 else "not finite"
+    counted = str(n) if n_finite == n else f"{n_finite} of {n} finite"
+    if groups:
+        return f"median {_fixed(median, DECIMALS_WITHOUT_SPREAD)} ({counted}): {groups}"
+    shown, spread = with_spread(mean, sd)
+    return f"{shown} ({counted})" if math.isnan(sd) else f"{shown} ± {spread} ({counted})"
+
+
 def _decimals(spread: float) -> int:
     if not (math.isfinite(spread) and spread > 0):
         return DECIMALS_WITHOUT_SPREAD
@@ -270,38 +324,32 @@ def _fixed(value: float, decimals: int, sign: str = "") -> str:
 
 
 def _markdown_table(study: Mapping[str, Any], table: pd.DataFrame) -> str:
+    """The rows with their statistics; a column in which nothing would stand is left out."""
     split, metric = study["metric"].split(".")
-    others = [name for name in SPLITS if name != split and table[name].notna().any()]
     baseline = escape(study["rows"][study["baseline"]]["label"])
-    headings = study["headings"]
+    headings, marks = study["headings"], _marks(study)
+    lines = list(table.itertuples())
     columns = [
-        escape(headings["label"]),
-        escape(headings["reported"]),
-        f"{split} {metric}, mean ± sd (n)",
-        *(f"{name} {metric}" for name in others),
-        f"difference from {baseline} [95 % interval]",
-        "p (Holm)",
-        "reported in the 95 % prediction interval?",
-        "diagnosis",
+        (escape(headings["label"]), "---", [escape(line.label) for line in lines]),
+        (escape(headings["reported"]), "---:", [_reported_cell(line, marks.get(line.row, "")) for line in lines]),
+        (f"{split} {metric}, mean ± sd (n)", "---:", [_mean_cell(line) for line in lines]),
+        *(
+            (f"{name} {metric}", "---:", [_fixed(getattr(line, name), _decimals(line.sd)) for line in lines])
+            for name in SPLITS
+            if name != split
+        ),
+        (f"difference from {baseline} [95 % interval]", "---:", [_difference_cell(line) for line in lines]),
+        ("p (Holm)", "---:", [_p_cell(line.p_holm) for line in lines]),
+        ("reported figure in the prediction interval?", "---", [_prediction_cell(line) for line in lines]),
+        ("diagnosis", "---", [f"**{line.diagnosis}**: {escape(line.evidence)}" for line in lines]),
     ]
-    rules = ["---", *["---:"] * (len(columns) - 3), "---", "---"]
-    marks = _marks(study)
-    lines = [columns, rules, *(_cells(line, marks.get(line.row, ""), others) for line in table.itertuples())]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    shown = [column for column in columns if set(column[2]) - {"", DASH}]
+    rows = zip(*([heading, rule, *cells] for heading, rule, cells in shown), strict=True)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _cells(line: Any, mark: str, others: list[str]) -> list[str]:
-    decimals = _decimals(line.sd)
-    return [
-        escape(line.label),
-        "" if math.isnan(line.reported) else f"{_reported(line)}{mark}",
-        _mean_cell(line),
-        *(_fixed(getattr(line, name), decimals) for name in others),
-        _difference_cell(line),
-        _p_cell(line.p_holm),
-        _prediction_cell(line),
-        f"**{line.diagnosis}**: {escape(line.evidence)}",
-    ]
+def _reported_cell(line: Any, mark: str) -> str:
+    return "" if math.isnan(line.reported) else f"{_reported(line)}{mark}"
 
 
 def _reported(line: Any) -> str:
@@ -310,9 +358,7 @@ def _reported(line: Any) -> str:
 
 
 def _mean_cell(line: Any) -> str:
-    mean, sd = with_spread(line.mean, line.sd)
-    n = str(line.n) if line.n_finite == line.n else f"{line.n_finite} of {line.n} finite"
-    return f"{mean} ± {sd} ({n})"
+    return mean_text(line.mean, line.sd, line.n, line.n_finite, line.median, line.groups)
 
 
 def _difference_cell(line: Any) -> str:
@@ -340,28 +386,28 @@ def _prediction_cell(line: Any) -> str:
     return f"{line.reproduced} [{_fixed(line.prediction_low, decimals)}, {_fixed(line.prediction_high, decimals)}]"
 
 
-def _facts(study: Mapping[str, Any], table: pd.DataFrame) -> str:
+def _facts(study: Mapping[str, Any]) -> str:
     split, metric = study["metric"].split(".")
     better = "higher" if study["higher_is_better"] else "lower"
     facts = [
         f"Data set: {_inline(study['dataset_title'])}.",
         f"Metric: {split} {metric}, {better} is better.",
-        f"Seeds: {study['n_seeds']} a row, the same for every row; differences are paired by seed, p adjusted by Holm.",
-        f"Smallest difference that this number of seeds could have shown: {_detectable(table)}.",
+        f"Seeds: {study['n_seeds']} a row, the same for every row. Differences are paired by seed and speak of these "
+        f"{split} samples; p is adjusted by Holm over the document's rows, and over the rows beyond it by themselves.",
+        *_prediction_fact(study),
         f"Document: {_inline(study['source'])}.",
         *(_inline(note) for note in study["notes"]),
     ]
     return "\n".join(f"- {fact}" for fact in facts)
 
 
-def _detectable(table: pd.DataFrame) -> str:
-    smallest, count = detectable_difference(table), comparisons(table)
-    if math.isnan(smallest):
-        return "unknown, for no row has an interval"
-    return (
-        f"{smallest:.2g} (power {statistics.POWER:.0%}, two-sided level {1 - statistics.LEVEL:.2g}/{count}, the "
-        "strictest step of Holm's procedure, at the rows' median spread of paired differences)"
-    )
+def _prediction_fact(study: Mapping[str, Any]) -> list[str]:
+    count = len(reported_figures(study))
+    if not count:
+        return []
+    together = "holds one further run" if count == 1 else f"hold one further run each, all {count} figures together,"
+    named = "The prediction interval" if count == 1 else "The prediction intervals"
+    return [f"{named} {together} with 95 % probability."]
 
 
 def _marks(study: Mapping[str, Any]) -> dict[str, str]:

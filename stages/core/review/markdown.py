@@ -240,9 +240,8 @@ def _cells(review: StudyReview, change: Change) -> list[str]:
 def _mean(figures: Figures | None) -> str:
     if figures is None:
         return ""
-    sample, n = figures.sample, len(figures.values)
-    mean, sd = tables.with_spread(sample.mean, sample.sd)
-    return f"{mean} ± {sd} ({n if not figures.not_finite else f'{sample.n} of {n} finite'})"
+    sample = figures.sample
+    return tables.mean_text(sample.mean, sample.sd, len(figures.values), sample.n, math.nan, groups="")
 
 
 def _difference(change: Change) -> str:
