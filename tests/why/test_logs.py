@@ -149,6 +149,21 @@ def test_history_with_its_parameters():
     assert np.isnan(log.columns["loss"][1])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dict_keys(['loss'])\n{'loss': [0.5, 0.4], 'val_loss': array([0.6, 0.5], dtype=float32)}\n<History>",
+        "Epoch\tTrain loss\tVal loss\n1\t0.5\t0.6\n2\t0.4\t0.5",
+        "| epoch | train_loss | validation loss |\n|---|---|---|\n| 1 | 0.5 | 0.6 |\n| 2 | 0.4 | 0.5 |",
+        "[Epoch 0] train_loss: 0.5 | val_loss: 0.6\n[Epoch 1] train_loss: 0.4 | val_loss: 0.5",
+        "Epoch 1/2: 50%|██ | 2/4 [00:03<00:00, 9it/s, loss=0.9]\rEpoch 1/2: 100%|███| 4/4 [00:03<00:00, 9it/s, "
+        "loss=0.5, val_loss=0.6]\nEpoch 2/2: 100%|███| 4/4 [00:03<00:00, 9it/s, loss=0.4, val_loss=0.5]",
+    ],
+)
+def test_other_peoples_formats(text):
+    assert numbers(one(text)) == {"loss": [0.5, 0.4], "val_loss": [0.6, 0.5]}
+
+
 def test_utf_16_as_powershell_writes_it():
     assert decode("\ufeffloss: 0.5".encode("utf-16-le")) == "loss: 0.5"
     assert decode(b"loss: 0.5 \xff") == "loss: 0.5 \ufffd"

@@ -71,12 +71,23 @@ def to_markdown(judgements: Sequence[Judgement], made: Mapping[str, str]) -> str
         "| --- | ---: | ---: | ---: | ---: |",
         *(_row(score) for score in scores(judgements)),
         "",
+        _healthy(judgements),
+        "",
         "Precision: share of the trainings of which the word is said, of which it is true. Recall: share of those of "
         "which it is true, of which it is said. Much cannot be seen in a log: a net without validation data overfits "
         "unseen, a penalty is printed beside nothing that it could be compared with, and a better learning rate exists "
         "that nothing points to.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _healthy(judgements: Sequence[Judgement]) -> str:
+    said = [one for one in judgements if HEALTHY in one.said]
+    right = sum(not one.truth for one in said)
+    return (
+        f"`{HEALTHY}` was said of {len(said)}; nothing at all was the matter with {right} of these. It means that the log "
+        "shows nothing, not that nothing is there."
+    )
 
 
 def _harmless() -> str:

@@ -35,6 +35,10 @@ _HEADER_LINES = 200
 """A table's header is looked for in so many lines: a log is pasted without a book in front of it."""
 
 
+_MOST_BRACKETS = 8
+"""What is printed before a dictionary has few brackets."""
+
+
 @dataclass(frozen=True)
 class TrainingLog:
     """What one call of `fit` printed or stored, epoch by epoch. Column names are in lower case.
@@ -96,12 +100,18 @@ def _from_table(text: str) -> Iterable[TrainingLog]:
     lines = [line for line in text.split("\n") if line.strip() and not re.fullmatch(r"[|\s:+=-]+", line)]
     for start, line in enumerate(lines[:_HEADER_LINES]):
         for delimiter in (",", ";", "\t", "|", None):
-            names = [name.strip().strip("\"'").lower() for name in _split(line, delimiter)]
+            names = [_column(name) for name in _split(line, delimiter)]
             if _is_header(names):
                 rows = _table_rows(islice(lines, start + 1, None), names, delimiter)
                 if rows:
-                    return [_log("CSV" if delimiter else "a table", run) for run in _runs(rows)]
+                    return [_log("a table" if delimiter in {"|", None} else "CSV", run) for run in _runs(rows)]
     return []
+
+
+def _column(name: Any) -> str:
+    """A column's name as Keras has it: `val_loss` for "Validation loss", `loss` for "train_loss"."""
+    plain = re.sub(r"\s+", "_", str(name).strip().strip("\"'").lower())
+    return re.sub(r"^(?:valid|validation|test)_", "val_", re.sub(r"^train(?:ing)?_", "", plain))
 
 
 def _is_header(names: list[str]) -> bool:
@@ -120,7 +130,7 @@ def _table_rows(lines: Iterable[str], names: list[str], delimiter: str | None) -
     index = None  # whether rows have a cell more than the header, the row's number
     for line in lines:
         cells = _split(line, delimiter)
-        if rows and [cell.strip().lower() for cell in cells] == names:
+        if rows and [_column(cell) for cell in cells] == names:
             continue  # appended to an older file, with a header again
         if index is None:
             index = len(cells) - len(names)
@@ -176,7 +186,7 @@ def _from_dict(text: str) -> Iterable[TrainingLog]:
         return []
     parameters = value.get("params")
     inner = value["history"] if isinstance(value.get("history"), dict) else value
-    lists = {str(name).strip().lower(): _sequence(values) for name, values in inner.items()}
+    lists = {_column(name): _sequence(values) for name, values in inner.items()}
     columns = {name: values for name, values in lists.items() if values and name != "epoch"}
     if not columns or not any(METRIC.fullmatch(name) for name in columns):
         return []
@@ -196,17 +206,18 @@ def _from_dict(text: str) -> Iterable[TrainingLog]:
 
 
 def _literal(text: str) -> Any:
-    """What stands from the first bracket to the last as JSON, JSON lines or Python; None if it is none of them."""
-    start, end = re.search(r"[{\[]", text), max(text.rfind("}"), text.rfind("]"))
-    if not start or end < start.start():
-        return None
-    body = text[start.start() : end + 1]
-    for read in (json.loads, _json_lines, _python):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # Python's, about literals in what is no literal
-                return read(body)
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            continue
+    """The first thing in brackets that is JSON, JSON lines or Python up to the last bracket; None if none is."""
+    starts = [match.start() for match in islice(re.finditer(r"[{\[]", text), _MOST_BRACKETS)]
+    for start in starts:
+        body = text[start : text.rfind("}" if text[start] == "{" else "]") + 1]
+        for read in (json.loads, _json_lines, _python):
+            try:
+                with warnings.catch_warnings(action="ignore"):  # Python's, about literals in what is no literal
+                    value = read(body)
+            except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+                continue
+            if isinstance(value, dict | list) and value:
+                return value
     return None
 
 
@@ -235,7 +246,7 @@ def _sequence(values: Any) -> list[float]:
 
 def _record(record: Mapping[Any, Any]) -> Row:
     """One epoch's object; a null of the training loss is a NaN, one of another column was not measured."""
-    named = {str(name).strip().lower(): value for name, value in record.items()}
+    named = {_column(name): value for name, value in record.items()}
     epoch = named.pop("epoch", None)
     values = {name: float(value) for name, value in named.items() if _is_number(value)}
     if "loss" in named and named["loss"] is None:
