@@ -65,8 +65,8 @@ def to_markdown(judgements: Sequence[Judgement], made: Mapping[str, str]) -> str
         "learning rates.\n",
         *(f"- {name}: {value}" for name, value in made.items()),
         "",
-        f"**Healthy logs called ill: {ill} of {healthy}.** Any word at all was said of {spoken}; {_harmless()} are no "
-        "faults.\n",
+        f"**Healthy logs called ill: {ill} of {healthy}.** Any word at all was said of {spoken}; {_harmless()} are "
+        "no faults.\n",
         "| Word | True of | Said of | Precision | Recall |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(_row(score) for score in scores(judgements)),
@@ -85,8 +85,8 @@ def _healthy(judgements: Sequence[Judgement]) -> str:
     said = [one for one in judgements if HEALTHY in one.said]
     right = sum(not one.truth for one in said)
     return (
-        f"`{HEALTHY}` was said of {len(said)}; nothing at all was the matter with {right} of these. It means that the log "
-        "shows nothing, not that nothing is there."
+        f"`{HEALTHY}` was said of {len(said)}; nothing at all was the matter with {right} of these. It means that the "
+        "log shows nothing, not that nothing is there."
     )
 
 

@@ -39,14 +39,15 @@ def alike(log: TrainingLog, curves: pd.DataFrame, tables: pd.DataFrame, count: i
         curves: learning curves, columns study, row, epoch, quantity, mean (results/tables/*_curves.csv).
         tables: columns study, row, label, diagnosis (results/tables/*.csv).
     """
-    ours = _normal(_columns(log), _guess(log))
-    if ours.empty:
+    ours = _columns(log)
+    if ours.empty or curves.empty:
         return []
-    quantities = curves[curves["quantity"].isin(_QUANTITIES)]
+    # A mean that is not finite is infinite, so that what is missing after unstacking is what a row does not have.
+    means = curves[curves["quantity"].isin(_QUANTITIES)].fillna({"mean": np.inf})
+    wide = means.set_index(["study", "row", "epoch", "quantity"])["mean"].unstack("quantity")
     found = []
-    for (study, row), frame in quantities.groupby(["study", "row"], sort=False):
-        wide = frame.pivot_table(index="epoch", columns="quantity", values="mean", dropna=False)
-        distance = _distance(ours, _normal(wide, 0.1))
+    for (study, row), frame in wide.groupby(level=["study", "row"], sort=False):
+        distance = _distance(ours, _guess(log), frame.droplevel(["study", "row"]).dropna(axis="columns"))
         if distance is not None and distance <= FARTHEST:
             found.append((distance, study, row))
     named = tables.set_index(["study", "row"])
@@ -57,6 +58,9 @@ def alike(log: TrainingLog, curves: pd.DataFrame, tables: pd.DataFrame, count: i
         if (study, row) in named.index
     ]
 
+
+COMMITTED_GUESS = 0.1
+"""Accuracy of guessing in the committed studies, which have ten classes."""
 
 _QUANTITIES = ("loss", "val_loss", "accuracy", "val_accuracy", "mae", "val_mae")
 _SHARES = ("accuracy", "val_accuracy")
@@ -78,7 +82,7 @@ def _guess(log: TrainingLog) -> float:
     the committed studies."""
     losses = log.columns.get("loss", np.empty(0))
     losses = losses[np.isfinite(losses)]
-    return 0.5 if losses.size and losses[0] < np.log(3) else 0.1
+    return 0.5 if losses.size and losses[0] < np.log(3) else COMMITTED_GUESS
 
 
 def _normal(values: pd.DataFrame, guess: float) -> pd.DataFrame:
@@ -90,16 +94,17 @@ def _normal(values: pd.DataFrame, guess: float) -> pd.DataFrame:
         else:
             unit = values.get(str(name).removeprefix("val_"), column).iloc[0]
             scaled = column / unit if np.isfinite(unit) and unit > 0 else column * np.nan
-            result[name] = scaled.fillna(CEILING).clip(0, CEILING)
+            result[name] = scaled.clip(0, CEILING).fillna(CEILING)
     return pd.DataFrame(result, index=values.index)
 
 
-def _distance(ours: pd.DataFrame, theirs: pd.DataFrame) -> float | None:
+def _distance(ours: pd.DataFrame, guess: float, theirs: pd.DataFrame) -> float | None:
     """None where they have too little in common to say."""
     names = [name for name in ours.columns if name in theirs.columns]
     epochs = ours.index.intersection(theirs.index)
     kinds = {name.removeprefix("val_") for name in names}
     if len(epochs) < COVERED * len(ours) or len(kinds) < len({name.removeprefix("val_") for name in ours.columns}):
         return None
-    gap = ours.loc[epochs, names].to_numpy() - theirs.loc[epochs, names].to_numpy()
+    a, b = (_normal(curves.loc[epochs, names], g) for curves, g in ((ours, guess), (theirs, COMMITTED_GUESS)))
+    gap = a.to_numpy() - b.to_numpy()
     return float(np.sqrt(np.nanmean(gap**2))) if np.isfinite(gap).any() else None
