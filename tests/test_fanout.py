@@ -1,17 +1,15 @@
 """Rows side by side and on a Dask cluster, in copies of this repository with a small study of scikit-learn's digits."""
 
-import logging
 import os
 import random
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,27 +18,32 @@ from small import STUDY, edit, only_rows
 
 from stages.core.base import cores
 from stages.core.base.errors import UserError
-from stages.core.config import composition
-from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.measure import growth
-from stages.core.records import records
-from stages.core.running import board, clusters, dvc
+from stages.core.running import board, clusters, driver, dvc
 from stages.core.running.board import State
 
 ROOT = Path(__file__).parent.parent
 SHEET = ROOT / "results/datasets/digits.json"
 ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
 JOBS = ("stages.commands.cli", "repro", "--jobs", "2")
+WAYS = ("repro", "fanout")
+SCHEDULER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=sys.argv[1]) as made:
+        print(made.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
 KEYS = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
-FANOUT = ("stages.commands.cli", "fanout", "local", "workers=2")
 
 MADE_UP = '''"""Stage train, made up: a record in no time."""
 
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stages.core.measure import growth
@@ -60,7 +63,7 @@ write_atomically(Path("results/runs") / f"{key}.json", records.to_json(growth.ma
 
 
 def environment(folder, **more):
-    own = {"SHEET": str(SHEET), "TMPDIR": str(folder.parent)}
+    own = {"SHEET": str(SHEET), "TMPDIR": str(folder.parent), "REGBENCH_CORES": "4"}  # two rows at once
     return small.environment(folder) | own | {key: str(value) for key, value in more.items()}
 
 
@@ -70,6 +73,28 @@ def run(folder, *command, expect=0, **more):
 
 def python(folder, module, *arguments, expect=0, **more):
     return run(folder, sys.executable, "-m", module, *arguments, expect=expect, **more)
+
+
+@contextmanager
+def command(way, folder, **more):
+    """What trains the rows of `folder` in one of the two ways; `more`: of the training's environment."""
+    if way == "repro":
+        yield JOBS
+        return
+    script, scratch = folder.parent / "scheduler.py", folder.parent / "workers"
+    script.write_text(SCHEDULER, encoding="utf-8")
+    scheduler = subprocess.Popen(
+        [sys.executable, str(script), str(scratch)],
+        cwd=ROOT,
+        env=environment(folder, **more),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield ("stages.commands.cli", "fanout", scheduler.stdout.readline().strip())
+    finally:
+        scheduler.communicate()
 
 
 def ended(output, state="done"):
@@ -218,71 +243,46 @@ def test_rows_are_found_among_stages():
     assert dvc.rows_of(status) == {"a/b": "train@a/b", "c/d": "studies/c/dvc.yaml:train@c/d"}
 
 
-def cluster(name, *overrides):
-    return validate(clusters.Cluster, composition.compose_cluster(ROOT / "conf", name, list(overrides)), name)
+@pytest.mark.parametrize("where", ["os.system", "slurm2", "../x", "tcp://", "file:///etc/passwd", ""])
+def test_only_an_address_or_a_known_batch_system_is_a_cluster(where):
+    with pytest.raises(UserError, match="is no scheduler's address"):
+        clusters.check(where)
 
 
-def test_every_file_of_conf_cluster_is_a_cluster():
-    needs = {"address": "settings.address=tcp://127.0.0.1:8786", "kubernetes": "settings.image=python"}
-    for path in (ROOT / "conf/cluster").glob("*.yaml"):
-        assert cluster(path.stem, *([needs[path.stem]] if path.stem in needs else [])).kind == path.stem
+def test_a_cluster_that_is_not_there_is_one_line():
+    import dask
+    import distributed  # noqa: F401 - its defaults come before what is set here
 
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("kind=os.system", "kind os.system is unknown"),
-        ("worker=3", "worker"),
-        ("workers=0", "greater than or equal to 1"),
-        ("settings.worker_class=os.system", "local has no worker_class here"),
-        ("settings._target_=os.system", "configuration is data"),
-        ("settings.local_directory='${oc.env:HOME}'", "configuration is data"),
-        ("settings.local_directory='/tmp; id'", "local_directory"),
-        ("settings.local_directory='$(id)'", "local_directory"),
-        ("settings.local_directory='a\nb'", "local_directory"),
-        ("defaults", "key=value"),
-    ],
-)
-def test_a_cluster_is_data_and_runs_no_code(override, message):
-    with pytest.raises(UserError) as caught:
-        cluster("local", override)
-    assert message in str(caught.value)
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": 0.2}),
+        pytest.raises(UserError, match="cannot be had") as caught,
+        clusters.connected("tcp://127.0.0.1:1", 1),
+    ):
+        pass
     assert "\n" not in str(caught.value)
 
 
-def test_a_worker_that_speaks_while_the_connection_closes_shows_no_traceback(capfd):
-    async def beat(dask_worker):
-        async def closed(**_):
-            raise CommClosedError("closed")
+def test_batch_jobs_are_as_many_and_as_large_as_asked(monkeypatch):
+    """By dask-jobqueue's own kind for a machine without a batch system, whose jobs are plain processes."""
+    import dask
+    from dask_jobqueue.local import LocalCluster
 
-        dask_worker.scheduler.heartbeat_worker = closed
-        await dask_worker.heartbeat()
-        logging.getLogger("distributed.worker").warning("something else")
-
-    from distributed.comm import CommClosedError
-
-    with clusters.connected(cluster("local", "workers=1")) as client:
-        client.run(beat)
-    said = capfd.readouterr().err
-    assert "something else" in said
-    assert "Traceback" not in said
-
-
-def test_slurm_jobs_ask_for_what_the_file_says():
-    jobqueue = pytest.importorskip("dask_jobqueue")
-    values = cluster("slurm", 'settings.job_extra_directives=["--gres=gpu:1"]', "settings.queue=long")
-    with jobqueue.SLURMCluster(**clusters.arguments(values)) as made:
-        script = made.job_script()
-    for line in ("#SBATCH -p long", "#SBATCH --cpus-per-task=8", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1"):
-        assert line in script
-    assert "--nthreads 8" in script
+    monkeypatch.setattr("dask_jobqueue.LocalCluster", LocalCluster, raising=False)
+    monkeypatch.setitem(clusters.SYSTEMS, "here", "LocalCluster")
+    size = {"cores": 3, "memory": "1GB", "processes": 1}
+    with (
+        dask.config.set({f"jobqueue.local.{name}": value for name, value in size.items()}),
+        clusters.connected("here", 2) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        assert list(client.nthreads().values()) == [3, 3]
 
 
 def test_without_dask_the_command_says_what_to_install(template):
-    blocked = "import runpy, sys; sys.modules['distributed'] = None; runpy.run_module(sys.argv[1], run_name='__main__')"
-    output = run(template, sys.executable, "-c", blocked, "stages.commands.cli", "fanout", expect=1)
+    blocked = "import sys; sys.modules['distributed'] = None; from stages.commands import cli; cli.main()"
+    output = run(template, sys.executable, "-c", blocked, "fanout", "tcp://127.0.0.1:1", expect=1)
     assert output.splitlines() == [
-        "regbench: Dask is not installed, which this command needs: make setup EXTRAS=cluster"
+        "regbench: distributed is not installed, which this command needs: make setup EXTRAS=cluster"
     ]
 
 
@@ -356,8 +356,8 @@ def test_what_one_clone_pushes_to_s3_another_need_not_train(copy, tmp_path, buck
 # --- the commands
 
 
-@pytest.mark.parametrize("command", [JOBS, FANOUT])
-def test_records_are_those_of_plain_repro(small_repository, tmp_path, command):
+@pytest.mark.parametrize("way", WAYS)
+def test_records_are_those_of_plain_repro(small_repository, tmp_path, way):
     """Two rows, really trained."""
     folder = small.duplicate(small_repository, tmp_path / "regbench")
     before, trained = recorded(folder), sorted(small.ROWS[:2])
@@ -365,13 +365,14 @@ def test_records_are_those_of_plain_repro(small_repository, tmp_path, command):
     for row in trained:
         for place in ("results/runs", "build/records"):
             (folder / place / f"digits_comparison/{row}.json").unlink()
-    assert ended(python(folder, *command)) == trained
+    with command(way, folder) as call:
+        assert ended(python(folder, *call)) == trained
     assert recorded(folder) == before
     assert "Running stage" not in run(folder, "dvc", "repro")
 
 
-@pytest.mark.parametrize("command", [JOBS, FANOUT])
-def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_row_that_fails_is_told_and_the_others_finish(copy, way):
     """With changes that are staged, not staged and unknown to Git: they are what runs, and Git is left alone."""
     (copy / "stages/core/base/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
     edit(
@@ -393,7 +394,8 @@ def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
     )
     before = [run(copy, "git", *question) for question in asked]
 
-    output = python(copy, *command, expect=1, BAD="kernel_l2_1e-3")
+    with command(way, copy, BAD="kernel_l2_1e-3") as call:
+        output = python(copy, *call, expect=1, BAD="kernel_l2_1e-3")
     assert [run(copy, "git", *question) for question in asked] == before
     assert ended(output) == sorted(set(ROWS) - {"kernel_l2_1e-3"})
     assert ended(output, "failed") == ["kernel_l2_1e-3"]
@@ -404,7 +406,7 @@ def test_a_row_that_fails_is_told_and_the_others_finish(copy, command):
     )
     assert "Traceback" not in output
     assert stale(copy) == ["kernel_l2_1e-3"]
-    assert ended(python(copy, *command)) == ["kernel_l2_1e-3"]
+    assert ended(python(copy, *JOBS)) == ["kernel_l2_1e-3"]
     assert stale(copy) == []
 
 
@@ -418,29 +420,30 @@ def test_ctrl_c_in_the_middle_of_dvcs_writing_leaves_no_file_that_it_refuses(tmp
     assert not cut_off.exists()
 
 
-@pytest.mark.parametrize("command", [JOBS, FANOUT])
-def test_after_ctrl_c_another_command_goes_on(copy, command):
+@pytest.mark.parametrize("way", WAYS)
+def test_after_ctrl_c_another_command_goes_on(copy, way):
     """Two rows end, two are on their way; nothing of them is left running."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=copy,
-        env=environment(copy, SECONDS=2),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    said = ""
-    while len(ended(said)) < 2:
-        said += process.stderr.readline()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that the command has started hears it
-    said += process.stderr.read()
-    assert process.wait() == 1
-    assert said.strip().endswith(
-        "regbench: interrupted; finished rows are kept, and the same command goes on from here"
-    )
-    assert "Traceback" not in said
-    assert running_in(copy.parent) == []
+    with command(way, copy, SECONDS=2) as call:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *call],
+            cwd=copy,
+            env=environment(copy, SECONDS=2),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        said = ""
+        while len(ended(said)) < 2:
+            said += process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all that the command has started hears it
+        said += process.stderr.read()
+        assert process.wait() == 1
+        assert said.strip().endswith(
+            "regbench: interrupted; finished rows are kept, and the same command goes on from here"
+        )
+        assert "Traceback" not in said
+        assert running_in(copy.parent) == []
     left = stale(copy)
     assert set(left) == set(ROWS) - set(ended(said))
     assert ended(python(copy, *JOBS)) == left
@@ -450,22 +453,15 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
     """Two of four worker processes are killed, and the connection to the scheduler breaks, while rows train."""
     from distributed import Client, LocalCluster
 
-    from stages.core.running import driver
+    from stages.core.running.fleet import Workers, snapshot
 
     monkeypatch.chdir(copy)
     monkeypatch.setenv("SHEET", str(SHEET))
     monkeypatch.setenv("SECONDS", "1")
-    keys = [f"digits_comparison/{row}" for row in ROWS]
-    configurations = {key: Path(f"build/rows/{key}.yaml").read_bytes() for key in keys}
-    taken, chaos = [], random.Random(0)
-
-    def take(contents):
-        taken.extend(contents.items())
-        return {}
-
+    keys, taken, chaos = [f"digits_comparison/{row}" for row in ROWS], [], random.Random(0)
+    monkeypatch.setattr(dvc, "commit", taken.extend)
     with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
         rows = board.Board(keys, time.monotonic())
-        fleet = driver.Fleet(client, driver.snapshot())
         pids = [info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()]
 
         def disturb():
@@ -478,12 +474,11 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
 
         thread = threading.Thread(target=disturb)
         thread.start()
-        failed = driver.fan_out(fleet, rows, configurations, False, 0, take, lambda: False)
+        with Workers(client, {key: key for key in keys}, snapshot(), gpu=False) as fleet:
+            failed = driver.fan_out(fleet, rows, 0, lambda: False)
         thread.join()
-        fleet.close()
     assert failed == {}
     assert rows.keys(State.DONE) == keys
-    assert sorted(key for key, _ in taken) == sorted(keys)
+    assert sorted(taken) == sorted(keys)
     assert sum(row.runs for row in rows.rows.values()) > len(keys)  # or nothing was lost
-    for key, content in taken:
-        assert f"{records.parse(content, key).study}/{records.parse(content, key).row}" == key
+    assert sorted(recorded(copy)) == sorted(ROWS)

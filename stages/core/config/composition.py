@@ -35,7 +35,6 @@ PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *
 OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
     rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
 )
-CLUSTER_OVERRIDE = re.compile(r"\w+(\.\w+)*=.*")
 
 
 def load_params(path: Path) -> dict[str, Any]:
@@ -106,25 +105,6 @@ def compose(
             rows[name] = _compose_row(where, study, name, row, params, sheet, fingerprint)
             _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
     return declared, rows
-
-
-def compose_cluster(conf: Path, name: str, overrides: list[str]) -> dict[str, Any]:
-    """What conf/cluster/<name>.yaml says, with some of its values changed by Hydra overrides (key=value).
-
-    Raises:
-        UserError: there is no such file, or it is not plain data.
-    """
-    where = f"{conf}/cluster/{name}.yaml"
-    _known(f"{conf}/cluster", name, conf / "cluster")
-    check_files(conf / "cluster")
-    for override in overrides:
-        if not CLUSTER_OVERRIDE.fullmatch(override):
-            raise UserError(f"{where}: {one_line(override)}: write it as key=value, say workers=4")
-    with _hydra(conf):  # ++: a setting need not be in the file
-        more = [f"++{override}" if override.startswith("settings.") else override for override in overrides]
-        declared, values = _hydra_compose(where, f"cluster/{name}", more)
-    _refuse_code(declared, where)
-    return values
 
 
 def dataset_title(conf: Path, name: str) -> str:

@@ -1,60 +1,21 @@
-"""Rows over a Dask cluster: each goes to a worker that is free, comes back as the bytes of its record, and goes out
-again when its worker, or the connection, is lost."""
+"""Stale rows side by side: each goes to a place that is free and comes back as its record or the log of its failure."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-import uuid
-import zipfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from importlib.metadata import version
-from io import BytesIO
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import cloudpickle
-from distributed import Client, Future, get_worker
-
-from stages.core.base import cores
-from stages.core.base.errors import UserError
-from stages.core.running import worker as stations
-from stages.core.running.board import Board, State
+from stages.core.base.files import write_atomically
+from stages.core.running import dvc
+from stages.core.running.board import Board, State, shown
 
 TICK = 0.1  # seconds
-LOOK = 1.0  # seconds between questions to the scheduler
-ANSWER = 10  # seconds that a result may take from its worker
-PACKAGES = ("tensorflow", "keras", "numpy")
-SHARED = ("data", "build/checkpoints")
-FOLDERS = ("REGBENCH_MIRROR",)  # variables that name a folder
-CODE = ("stages", "conf")
-
-Take = Callable[[Mapping[str, bytes]], Mapping[str, str]]
-"""What becomes of records, by row: gives the rows that are refused, with the reason."""
-
-
-def snapshot() -> bytes:
-    """The training code as it is in this folder now, uncommitted and new files included, as a zip file.
-
-    What Git ignores is left out. Neither the index nor a branch is touched.
-
-    Raises:
-        UserError: this is no Git repository.
-    """
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *CODE]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        raise UserError(f"`git ls-files` failed: {' '.join(listed.stderr.split())}")
-    content = BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(set(filter(None, listed.stdout.split("\0")))):
-            if Path(name).is_file():  # a file that is deleted is still in the index
-                archive.write(name)
-    return content.getvalue()
+ANSWER = 10  # seconds that a result may take from its place
 
 
 class Outcome(NamedTuple):
@@ -64,107 +25,63 @@ class Outcome(NamedTuple):
     log: str
 
 
-class Fleet:
-    """The workers of a cluster, made ready to train rows.
+class Fleet(Protocol):
+    """Places where rows train: those of this machine or the workers of a cluster."""
 
-    Args:
-        client: a client of the cluster.
-        code: what `snapshot` gave.
-    """
-
-    def __init__(self, client: Client, code: bytes):
-        self.client, self.name = client, f"regbench-{uuid.uuid4().hex[:8]}"
-        for path in SHARED:
-            Path(path).mkdir(parents=True, exist_ok=True)
-        for module in (cores, stations):  # which need not be installed on the workers
-            cloudpickle.register_pickle_by_value(module)
-        shared = {path: str(Path(path).resolve()) for path in SHARED}
-        folders = {name: str(Path(os.environ[name]).resolve()) for name in FOLDERS if name in os.environ}
-        versions = {name: version(name) for name in PACKAGES}
-        self.station = stations.Station(self.name, code, versions, shared, folders)
-        self.scheduler = ""  # the one that has been told of the station, and makes every worker one that comes to it
-
-    def close(self) -> None:
-        """Stop what still runs and remove the copies of the code."""
-        with suppress(Exception):  # of workers that are just closing, which does the same
-            self.client.unregister_worker_plugin(self.name)
-
-    def submit(self, row: str, configuration: bytes, gpu: bool, run: int) -> Future:
-        """Have a row trained; the future's result is the bytes of its record."""
-        return self.client.submit(
-            lambda name, row, configuration: get_worker().plugins[name].train(row, configuration),
-            self.name,
-            row,
-            configuration,
-            key=f"{self.name}-{row}-{run}",
-            resources={stations.ROW: 1} | ({stations.GPU: 1} if gpu else {}),
-            pure=False,
-        )
-
-    def room(self, gpu: bool) -> int:
-        """How many rows the workers can train at once; workers that come get ready for it meanwhile.
+    def look(self) -> tuple[int, Mapping[str, str]]:
+        """How many rows can run at once just now, and by row where it runs, as far as that is known.
 
         Raises:
-            UserError: there are workers, a GPU is needed, and none of them has one.
+            UserError: they are gone for good, or cannot train these rows.
         """
-        scheduler = self.client.scheduler_info(n_workers=-1)
-        if scheduler["id"] != self.scheduler:
-            self.client.register_plugin(self.station)
-            self.scheduler = scheduler["id"]
-        offers = [worker["resources"] for worker in scheduler["workers"].values()]
-        ready = [offer for offer in offers if offer.get(stations.ROW)]
-        able = [offer for offer in ready if not gpu or offer.get(stations.GPU)]
-        if ready and not able:
-            raise UserError(f"device: gpu is asked for, but none of the {len(ready)} workers sees one")
-        return len(able)
 
-    def places(self) -> dict[str, str]:
-        """Address of the worker that has a task, by the task's key."""
-        processing = self.client.processing().items()
-        return {key: address.rpartition("//")[2] for address, keys in processing for key in keys}
+    def submit(self, row: str, failures: int) -> Any:
+        """Have a row trained that has failed so often; gives a future of an `Outcome`: `done()`, `result(timeout=)`."""
+
+    def take(self, records: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Make records, by row, results of this folder; gives those that are refused, with the reason."""
 
 
-def fan_out(
-    fleet: Fleet,
-    board: Board,
-    configurations: Mapping[str, bytes],
-    gpu: bool,
-    retries: int,
-    take: Take,
-    interrupted: Callable[[], bool],
-) -> dict[str, str]:
-    """Train all queued rows of the board; gives the logs of those that failed.
+def run(stages: Mapping[str, str], fleet: AbstractContextManager[Fleet], retries: int) -> None:
+    """Train the rows and bring the rest up to date.
 
     Args:
-        fleet: the workers.
-        board: says which rows, and is told what becomes of them.
-        configurations: each row's resolved configuration.
-        gpu: rows need a GPU.
+        stages: the rows, with DVC's names for their stages.
+        fleet: gives the places, and stops what still runs there at the end.
         retries: how often a row is tried again after it has failed; a lost connection is no failure.
-        take: given the records as they come.
-        interrupted: the user has had enough.
 
     Raises:
-        UserError: the cluster is gone, or cannot train these rows.
+        UserError: not everything is up to date now.
     """
+    failed: Mapping[str, str] = {}
+    stopped = False
+    if stages:
+        with dvc.interruptible() as interrupted, fleet as places, shown(stages) as board:
+            failed = fan_out(places, board, retries, interrupted)
+            stopped = interrupted()
+    for row, log in failed.items():
+        write_atomically(dvc.log_of(row), log)
+    dvc.conclude(len(stages), {row: dvc.last_lines(log) for row, log in failed.items()}, stopped)
+
+
+def fan_out(fleet: Fleet, board: Board, retries: int, interrupted: Callable[[], bool]) -> dict[str, str]:
+    """Train all queued rows of the board, which is told what becomes of them; gives the logs of those that failed."""
     queue = deque(board.keys(State.QUEUED))
     failures: dict[str, list[str]] = {row: [] for row in queue}
-    running: dict[str, Future] = {}
-    room, looked = 0, 0.0
+    running: dict[str, Any] = {}
     while (queue or running) and not interrupted():
         time.sleep(TICK)
-        if fleet.client.status == "closed":
-            raise UserError("the connection to the cluster is lost; finished rows are kept, the same command goes on")
-        if fleet.client.status == "running" and time.monotonic() - looked > LOOK:
-            room, looked = look(fleet, board, running, gpu, room), time.monotonic()
+        room, where = fleet.look()
+        for row in running.keys() & where.keys():
+            board.place(row, where[row])
         ended = {row: end for row, future in running.items() if (end := outcome(future))}
         for row in ended:
             del running[row]
-        while queue and len(running) < room and fleet.client.status == "running":
+        while queue and len(running) < room:
             row = queue.popleft()
-            running[row] = fleet.submit(row, configurations[row], gpu, len(failures[row]))
+            running[row] = fleet.submit(row, len(failures[row]))
             board.start(row, "", time.monotonic())
-        refused = take({row: end.record for row, end in ended.items() if end.record is not None})
+        refused = fleet.take({row: end.record for row, end in ended.items() if end.record is not None})
         for row, end in ended.items():
             problem = refused.get(row, end.log)
             if end.record is not None and not problem:
@@ -179,19 +96,7 @@ def fan_out(
     return {row: failures[row][-1] for row in board.keys(State.FAILED)}
 
 
-def look(fleet: Fleet, board: Board, running: Mapping[str, Future], gpu: bool, room: int) -> int:
-    """Enter where rows run; gives how many can run at once, or `room` while the scheduler does not answer."""
-    try:
-        room, places = fleet.room(gpu), fleet.places()
-    except OSError:  # the connection comes back or is given up by the client
-        return room
-    for row, future in running.items():
-        if future.key in places:
-            board.place(row, places[future.key])
-    return room
-
-
-def outcome(future: Future) -> Outcome | None:
+def outcome(future: Any) -> Outcome | None:
     """What became of a row; None while it is on its way."""
     if not future.done():
         return None
@@ -208,3 +113,8 @@ def outcome(future: Future) -> Outcome | None:
 def last_line(text: str) -> str:
     """What a log ends with."""
     return text.strip().rpartition("\n")[2]
+
+
+def record_of(row: str) -> Path:
+    """Where the record of <study>/<row> lies."""
+    return Path("results/runs") / f"{row}.json"

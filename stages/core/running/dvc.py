@@ -30,6 +30,12 @@ def repro(*targets: str) -> int:
     return subprocess.run([*DVC, "repro", *targets], env=environment(), check=False).returncode
 
 
+def mend() -> None:
+    """Put right what a kill has left of DVC's own files, and say so."""
+    for line in lockfile.mend():
+        print(f"regbench: {line}", file=sys.stderr)
+
+
 def stale_rows() -> dict[str, str]:
     """The rows, <study>/<row>, that `dvc repro` would train, with DVC's names for their stages.
 
@@ -105,8 +111,7 @@ def conclude(n_rows: int, failed: Mapping[str, str], interrupted: bool) -> None:
     for row, lines in failed.items():
         print(f"\n--- {row} failed:\n{lines}", file=sys.stderr)
     if interrupted:
-        for line in lockfile.mend():  # of a DVC that was stopped while it wrote
-            print(f"regbench: {line}", file=sys.stderr)
+        mend()  # a DVC may have been stopped while it wrote
         raise UserError("interrupted; finished rows are kept, and the same command goes on from here")
     if not failed:
         if repro():
