@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro fanout report check review speed scaling growth verify test torture soak audit lint clean
+.PHONY: help setup demo repro fanout report check review speed verify test torture soak audit lint clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,12 +27,9 @@ demo: setup ## Train digits_comparison afresh (no download) and show its table
 
 JOBS ?= 1
 repro: setup ## Bring all results up to date, JOBS=N rows at once
-	@regbench mend
-	$(if $(filter-out 1,$(JOBS)),regbench repro --jobs $(JOBS),dvc repro)
+	regbench repro --jobs $(JOBS)
 
-CLUSTER ?= local
-fanout: setup ## The same on a Dask cluster: CLUSTER=slurm, CLUSTER="slurm workers=20" (conf/cluster/; EXTRAS=cluster)
-	@regbench mend
+fanout: setup ## The same on a Dask cluster: CLUSTER=tcp://host:8786, CLUSTER="slurm --jobs 20" (EXTRAS=cluster)
 	regbench fanout $(CLUSTER)
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
@@ -53,17 +50,9 @@ review: setup ## Say what is not up to date and what this change does to the res
 	@regbench review '$(BASE)'
 
 DEVICE ?= cpu
-speed: setup ## Time the engine beside Keras and JAX (ONLY=study, SEEDS=, EPOCHS=, ROUNDS=, DEVICE=gpu)
+speed: setup ## Time the engine beside Keras and JAX (ONLY=study, ROUNDS=, DEVICE=gpu)
 	dvc repro compose
-	regbench speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) \
-		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(ROUNDS),--rounds $(ROUNDS))
-
-scaling: setup ## Time and memory of the engine against seeds, samples and rows
-	dvc repro compose
-	regbench speed --scaling
-
-growth: setup ## What the pipeline itself costs from 10 to 2,000 rows (half an hour; EXTRAS=cluster)
-	regbench growth
+	regbench speed --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 verify: setup ## Train a few committed rows again and compare (KEYS="study/row ...", ROWS=3, SEED=)
 	dvc repro compose

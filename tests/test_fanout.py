@@ -20,12 +20,11 @@ from small import STUDY, edit, only_rows
 from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_resolved, read_yaml
-from stages.core.measure import growth
 from stages.core.running import board, clusters, driver, dvc
 from stages.core.running.board import State
 
 ROOT = Path(__file__).parent.parent
-SHEET = ROOT / "results/datasets/digits.json"
+RECORD = ROOT / "results/runs/digits_comparison/none.json"
 ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
 JOBS = ("stages.commands.cli", "repro", "--jobs", "2")
 WAYS = ("repro", "fanout")
@@ -39,32 +38,34 @@ if __name__ == "__main__":
 """
 KEYS = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
 
-MADE_UP = '''"""Stage train, made up: a record in no time."""
+MADE_UP = '''"""Stage train, made up: another row's record in no time."""
 
+import json
 import os
 import sys
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stages.core.measure import growth
-from stages.core.records import records
 from stages.core.base.files import write_atomically
 from stages.core.config.row import load_row
+from stages.core.records import records
 
 key = sys.argv[1].rpartition("@")[2]
 row = load_row(Path("build/rows") / f"{key}.yaml").model_dump()
-sheet = records.load_json(Path(os.environ["SHEET"]).read_bytes(), "sheet")
 print("first line of the log\\n" * 30, flush=True)
 time.sleep(float(os.environ.get("SECONDS", "0")))
 if row["row"] == os.environ.get("BAD"):
     sys.exit("this row always fails")
-write_atomically(Path("results/runs") / f"{key}.json", records.to_json(growth.made_up_record(row, sheet)))
+record = json.loads(Path(os.environ["RECORD"]).read_bytes()) | {"study": row["study"], "row": row["row"], "config": row}
+record["seeds"] = record["seeds"][: row["seeds"]]
+for seed in record["seeds"]:
+    seed["curve"] = {name: values[: row["training"]["epochs"]] for name, values in seed["curve"].items()}
+write_atomically(Path("results/runs") / f"{key}.json", records.to_json(record))
 '''
 
 
 def environment(folder, **more):
-    own = {"SHEET": str(SHEET), "TMPDIR": str(folder.parent), "REGBENCH_CORES": "4"}  # two rows at once
+    own = {"RECORD": str(RECORD), "TMPDIR": str(folder.parent), "REGBENCH_CORES": "4"}  # two rows at once
     return small.environment(folder) | own | {key: str(value) for key, value in more.items()}
 
 
@@ -287,30 +288,6 @@ def test_without_dask_the_command_says_what_to_install(template):
     ]
 
 
-# --- growth
-
-
-def test_made_up_studies_have_all_rows_and_any_layout_all_stages():
-    names = growth.study_names(900)
-    assert [len(rows) for rows in names.values()] == [400, 400, 100]
-    template = read_yaml(ROOT / "dvc.yaml")
-    one, many = (growth.pipelines(template, list(names), layout) for layout in (growth.ONE, growth.MANY))
-    assert list(one) == ["dvc.yaml"]
-    assert list(many) == ["dvc.yaml", *(f"studies/{name}/dvc.yaml" for name in names)]
-    stages = [stage for text in many.values() for stage in text["stages"]]
-    assert set(stages) == set(one["dvc.yaml"]["stages"])
-    assert stages.count("train") == 3
-
-
-def test_growth_says_whether_a_target_is_kept():
-    points = [growth.Point("no-op", growth.ONE, 200, 4.5), growth.Point("no-op", growth.MANY, 200, 2.0)]
-    text = growth.to_markdown(points, {"cores": "2"})
-    assert "| 200 | 4.50 | 2.00 |" in text
-    assert "Target (one dvc.yaml): less than 4 at 200 rows: **not kept**." in text
-    assert "Target (one dvc.yaml a study): less than 4 at 200 rows: kept." in text
-    assert growth.to_csv(points).splitlines()[1] == "no-op,one dvc.yaml,200,4.5"
-
-
 def test_rows_are_read_alike_by_both_readers(template):
     paths = sorted((template / "build").rglob("*.yaml"))
     assert len(paths) == len(ROWS) + 1
@@ -457,7 +434,7 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
     from stages.core.running.fleet import Workers, snapshot
 
     monkeypatch.chdir(copy)
-    monkeypatch.setenv("SHEET", str(SHEET))
+    monkeypatch.setenv("RECORD", str(RECORD))
     monkeypatch.setenv("SECONDS", "1")
     keys, taken, chaos = [f"digits_comparison/{row}" for row in ROWS], [], random.Random(0)
     monkeypatch.setattr(dvc, "commit", taken.extend)

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from stages.core.base.files import write_atomically
+
+REPORT = Path("results/reliability.md")
+PACKAGES = ("dvc", "tensorflow", "keras", "numpy", "hypothesis")
 TITLE = "# Reliability\n"
 TORTURE, SOAK = "## Torture", "## Soak"
 
@@ -130,6 +135,16 @@ def with_section(text: str, heading: str, body: str) -> str:
     return "\n".join([TITLE, *(f"{name}\n\n{sections[name].rstrip()}\n" for name in ordered)])
 
 
+def publish(heading: str, section: str, full: bool) -> None:
+    """Put a section into the report; one that is not of a full run is only shown."""
+    if not full:
+        print(f"{section}\nregbench: not a full run, so {REPORT} stays as it is")
+        return
+    before = REPORT.read_text(encoding="utf-8") if REPORT.is_file() else ""
+    write_atomically(REPORT, with_section(before, heading, section))
+    print(REPORT)
+
+
 def _case(element: ElementTree.Element) -> Case:
     test = f"{element.get('classname', '').split('.')[1]}::{element.get('name')}"
     for kind, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
@@ -147,7 +162,5 @@ def _tried(number: int, cases: Sequence[Case], figures: Mapping[str, str]) -> st
 
 
 def _skipped(points: Mapping[int, Sequence[Case]]) -> list[str]:
-    skipped = [(number, case) for number, cases in points.items() for case in cases if case.outcome == "skipped"]
-    if not skipped:
-        return []
-    return ["Not tried here:", "", *(f"- point {number}: `{case.test}`, {case.message}" for number, case in skipped)]
+    skipped = [case for cases in points.values() for case in cases if case.outcome == "skipped"]
+    return [f"- not tried here: `{case.test}`, {case.message}" for case in skipped]

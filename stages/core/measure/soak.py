@@ -1,111 +1,68 @@
-"""Does anything grow while the pipeline runs again and again? Slopes with their intervals, and a clone to compare with.
-
-A slope alone may be the machine's: peaks of memory move by a percent or two with what else it does, for hours in one
-direction. So laps in the clone that has run for long take turns, at the end, with laps in a fresh one.
-"""
+"""Does anything grow while the pipeline runs again and again? The clone that has run for long is held against a fresh
+one, lap by lap in turn: whatever else the machine does meets both."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from scipy import stats
-
-LEVEL = 0.99
-WARM_UP = 1  # laps in which caches fill
-LEAST_LAPS = 5  # after the warm-up, to speak of a slope
 NEGLIGIBLE = 0.01
-"""Growth over the whole soak, as a share of the median, below which it does not matter what the interval says."""
-
+"""More than in a fresh clone by less than this share does not matter."""
 
 Lap = Mapping[str, float]
 """What a lap needed or left behind, by name."""
 
 
-class Trend(NamedTuple):
-    """How a quantity changes from lap to lap: median of all pairwise slopes (Theil-Sen) with its interval.
-
-    old, fresh: its values in the laps at the end, in the clone that has run for long and in a fresh one.
-    """
+class Comparison(NamedTuple):
+    """A quantity: after the first lap, and in the laps at the end in the old clone and in a fresh one."""
 
     name: str
     first: float
-    last: float
-    largest: float
-    slope: float
-    low: float
-    high: float
-    laps: int
-    median: float
-    old: tuple[float, ...]
-    fresh: tuple[float, ...]
+    old: Sequence[float]
+    fresh: Sequence[float]
 
     @property
     def grows(self) -> bool:
-        """Whether the slope is above zero for certain, enough over all laps to be seen, and no fresh clone has it."""
-        risen = self.low > 0 and self.slope * self.laps > NEGLIGIBLE * self.median
-        return bool(risen and min(self.old) > max(self.fresh))
+        """Whether every lap of the old clone needs more than any of the fresh one, and by enough to be seen."""
+        more = statistics.median(self.old) > (1 + NEGLIGIBLE) * statistics.median(self.fresh)
+        return more and min(self.old) > max(self.fresh)
 
 
-def trends(laps: Sequence[Lap], old: Sequence[Lap], fresh: Sequence[Lap]) -> list[Trend]:
-    """The trend of each quantity that the laps measure, in their order, after the warm-up.
-
-    Args:
-        laps: those of the soak.
-        old: laps after it in the same clone.
-        fresh: laps in another clone, in turn with those.
-
-    Raises:
-        ValueError: there are too few laps.
-    """
-    kept = laps[WARM_UP:]
-    if len(kept) < LEAST_LAPS:
-        raise ValueError(f"{len(laps)} laps are too few to speak of a trend, {WARM_UP + LEAST_LAPS} are needed")
-    return [_trend(name, *([lap[name] for lap in part] for part in (kept, old, fresh))) for name in kept[0]]
+def compare(first: Lap, old: Sequence[Lap], fresh: Sequence[Lap]) -> list[Comparison]:
+    """One comparison for each quantity that the laps measure."""
+    return [Comparison(name, first[name], *([lap[name] for lap in laps] for laps in (old, fresh))) for name in first]
 
 
-def to_markdown(found: Sequence[Trend], facts: Mapping[str, str], laps: int, minutes: float, what: str) -> str:
-    """Markdown of the trends and the verdict.
+def to_markdown(found: Sequence[Comparison], facts: Mapping[str, str], laps: int, minutes: float, what: str) -> str:
+    """Markdown of the comparisons and the verdict.
 
     Args:
-        found: what `trends` gave.
+        found: what `compare` gave.
         facts: what it ran on, by name.
-        laps: how many there were.
+        laps: how many there were before the comparison.
         minutes: how long they took together.
         what: what a lap is.
     """
-    compared = len(found[0].old)
-    growing = [trend.name for trend in found if trend.grows]
+    growing = [one.name for one in found if one.grows]
     verdict = f"**growing**: {', '.join(growing)}" if growing else "**bounded**: nothing grows"
     lines = [
-        f"{laps} laps in {minutes:.0f} minutes. A lap is {what}.",
-        f"Slopes are Theil-Sen's, per lap and without the first, with {LEVEL:.0%} intervals. Something grows if its",
-        f"interval lies above 0, the growth over all laps is more than {NEGLIGIBLE:.0%} of the median, and {compared}",
-        f"further laps all lie above {compared} in a fresh clone, run in turn: a machine that gets less busy gives a",
-        "slope, too.",
+        f"{laps} laps in {minutes:.0f} minutes, then {len(found[0].old)} more in turn with as many in a fresh clone.",
+        f"A lap is {what}. Something grows if all of these laps need more than all in the fresh clone, by more than",
+        f"{NEGLIGIBLE:.0%}.",
         "",
         *(f"- {name}: {fact}" for name, fact in facts.items()),
         f"- verdict: {verdict}",
         "",
-        "| quantity | second lap | last lap | largest | change a lap [interval] | at the end | fresh clone | |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-        *map(_line, found),
+        "| quantity | first lap | at the end | fresh clone | |",
+        "| --- | ---: | ---: | ---: | --- |",
+        *(
+            f"| {one.name} | {_number(one.first)} | {_range(one.old)} | {_range(one.fresh)} "
+            f"| {'**grows**' if one.grows else 'bounded'} |"
+            for one in found
+        ),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _trend(name: str, values: Sequence[float], old: Sequence[float], fresh: Sequence[float]) -> Trend:
-    slope, _, low, high = map(float, stats.theilslopes(values, alpha=LEVEL))
-    ends = values[0], values[-1], max(values)
-    return Trend(name, *ends, slope, low, high, len(values), float(np.median(values)), tuple(old), tuple(fresh))
-
-
-def _line(trend: Trend) -> str:
-    values = " | ".join(map(_number, trend[1:4]))
-    change = f"{trend.slope:+.3g} [{trend.low:+.3g}, {trend.high:+.3g}]"
-    ranges = " | ".join(_range(part) for part in (trend.old, trend.fresh))
-    return f"| {trend.name} | {values} | {change} | {ranges} | {'**grows**' if trend.grows else 'bounded'} |"
 
 
 def _range(values: Sequence[float]) -> str:

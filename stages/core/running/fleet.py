@@ -20,6 +20,7 @@ from distributed import Client, Future, get_worker
 from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
+from stages.core.config.dataset import Sheet
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved
 from stages.core.records import records
@@ -151,6 +152,6 @@ def check(row: str, content: bytes) -> None:
     """
     config = read_resolved(ROWS / f"{row}.yaml")
     path = Path("results/datasets") / f"{config['dataset']['name']}.json"
-    sheet = validate(records.Sheet, records.load_json(path.read_bytes(), str(path)), str(path))
+    sheet = validate(Sheet, records.load_json(path.read_bytes(), str(path)), str(path))
     where = f"the record of {row}"
     records.check(records.parse(content, where), config, sheet, where)
