@@ -73,9 +73,8 @@ def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> 
     edit(folder / "params.yaml", r"^(  (?!digits)\w+: \{.*\}\n)", "")
     edit(folder / "params.yaml", r"(digits_comparison: .*seeds:) \d+", r"\1 2")
     edit(folder / "dvc.yaml", r"^(  - conf/study/(?!digits).*\n)", "")
-    edit(folder / "dvc.yaml", r"foreach: \[.*\]", "foreach: [digits]")
     edit(folder / STUDY, r"epochs: 10", f"epochs: {epochs}")
-    edit(folder / "stages/train.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
+    edit(folder / "stages/core/records/recording.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
     only_rows(folder / STUDY, rows)
     run(folder, "git", "init", "--quiet")
     return folder
@@ -102,7 +101,6 @@ def add_images(folder: Path) -> None:
     edit(folder / study, r"epochs: 10", "epochs: 5")
     edit(folder / study, r"^(answer|verdict):\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
     edit(folder / "dvc.yaml", r"^vars:\n", f"vars:\n  - {study}:rows\n")
-    edit(folder / "dvc.yaml", r"foreach: \[digits\]", "foreach: [digits, mnist]")
     edit(folder / "params.yaml", r"^(  digits_comparison: .*\n)", r"\1  mnist_comparison: {dataset: mnist, seeds: 2}\n")
 
 

@@ -2,9 +2,9 @@
 
     regbench verify [STUDY/ROW ...] [--rows N] [--seed S] [--exact]
 
-Without names, N rows (3) are drawn at random. They train in a temporary folder, and results/ is only read. A record does
-not say on which processor it was made: numbers that are all the same are called identical, others must lie inside a
-tolerance that core/measure/verification.py explains, or with --exact must not be. Any other row makes the exit code 1.
+Without names, N rows (3) are drawn at random. They train in a temporary folder, and results/ is only read. A record
+does not say on which processor it was made: numbers that are all the same are called identical, others must lie inside
+a tolerance that core/measure/verification.py explains, or with --exact must not be. Any other row: exit code 1.
 """
 
 import argparse
