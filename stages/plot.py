@@ -57,10 +57,10 @@ def check(name: str) -> None:
 def draw_study(name: str) -> dict[Path, str]:
     """The files of a study's figures, and what its tables make them."""
     study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
-    table, curves, seeds, weights = (_read_table(study, ending, schema) for ending, schema in SCHEMAS.items())
-    figures = draw.draw(study, table, seeds, weights, _distances(study, curves), _read_summaries(study))
+    table, curves, seeds, weights = (_read_table(study, ending, schema) for ending, schema in SCHEMAS.items())  # type: ignore[arg-type]
+    figures = draw.draw(study, table, seeds, weights, _distances(study, curves), _read_summaries(study))  # type: ignore[arg-type]
     return {
-        RESULTS / "figures" / name / f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}")
+        RESULTS / "figures" / name / f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}")  # type: ignore[misc]
         for figure, drawing in figures.items()
     }
 

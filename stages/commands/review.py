@@ -50,7 +50,7 @@ def main() -> None:
     text = review_markdown.to_markdown(
         review.compare(*sides, declared), f"{base} (at {commit[:10]})", outdated, turns(old, new, declared), figures
     )
-    sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     print(text, end="", flush=True)
     if outdated:
         raise UserError("the results are not up to date, see above")
@@ -64,7 +64,7 @@ def not_up_to_date(side: review.Side) -> list[staleness.Outdated]:
     rows = {}
     for key in staleness.stale_rows(status):
         record = side.records.get(key)
-        rows[key] = staleness.reason(record and record.config, read_resolved(ROWS / f"{key}.yaml"))
+        rows[key] = staleness.reason(record and record.config, read_resolved(ROWS / f"{key}.yaml"))  # type: ignore[arg-type]
     with ThreadPoolExecutor(2) as pool:
         said = [line for lines in pool.map(lambda command: dvc.quietly(*command, "--check"), CHECKS) for line in lines]
     selected = read_yaml(Path("params.yaml"))["studies"]
@@ -83,7 +83,7 @@ def turns(old: dict[str, bytes], new: dict[str, bytes], declared: dict[str, revi
     found = conclusions.of_answers(text(old, ANSWERS), text(new, ANSWERS))
     for name, study in declared.items():
         lines = [list(csv.DictReader(io.StringIO(text(side, TABLES / f"{name}.csv")))) for side in (old, new)]
-        found += conclusions.of_tables(name, *lines, study.higher_is_better)
+        found += conclusions.of_tables(name, *lines, study.higher_is_better)  # type: ignore[arg-type, call-arg]
     return found
 
 

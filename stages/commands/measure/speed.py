@@ -164,7 +164,7 @@ def contestant(arguments: argparse.Namespace) -> dict[str, Any]:
     """What one contestant measures of itself, by the names of `speed.Measurement`."""
     row = _row(arguments.row).model_copy(update={"seeds": arguments.seeds, "device": arguments.device})
     if arguments.contestant != "jax":
-        sys.modules.setdefault("jax", None)  # TensorFlow imports it if it is there, a cost that is not Keras'
+        sys.modules.setdefault("jax", None)  # type: ignore[arg-type] # TensorFlow would import it, at Keras' cost
     train = PROGRAMS[arguments.contestant](row)
     return train(speed.part(recording.load(row), arguments.samples), arguments.epochs)
 

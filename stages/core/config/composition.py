@@ -181,7 +181,7 @@ def _hydra_compose(where: str, name: str, overrides: list[str]) -> tuple[dict[st
     try:
         composed = hydra.compose(name, overrides=overrides)
         written = OmegaConf.to_container(composed, resolve=False)
-        return written, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        return written, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
         raise UserError(f"{where}: {one_line(error)}") from None
 
@@ -238,6 +238,7 @@ def _refuse_unused_settings(model: dict[str, Any], where: str) -> None:
 
 
 def _leaves(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    children: Iterable[tuple[Any, Any]]
     if isinstance(value, dict):
         children = value.items()
     elif isinstance(value, list):

@@ -26,7 +26,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {one_line(error)}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: is not a mapping of keys to values")
-    return data
+    return data  # type: ignore[return-value]
 
 
 def read_resolved(path: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _tar_members(name: str, content: bytes, max_members: int, max_bytes: int) ->
     opened = next((opener for magic, opener in MAGIC.items() if content.startswith(magic)), None)
     if opened is None:
         raise UserError(f"{name}: not a tar.gz, tar.xz or zip archive")
-    stream = _Bounded(opened(io.BytesIO(content)), max_bytes, name)
+    stream = _Bounded(opened(io.BytesIO(content)), max_bytes, name)  # type: ignore[operator]
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         for count, member in enumerate(tar, start=1):
             _check_count(name, count, max_members)

@@ -122,7 +122,7 @@ def _copied(file: Mapping, path: Path) -> bytes:
 def _published(file: Mapping, progress: bool, timeout: float, slowest: float) -> Iterator[Source]:
     allowance = timeout + file["bytes"] / slowest
     for url in file["urls"]:
-        yield url, lambda url=url: _within(allowance, lambda: _downloaded(file, url, progress, timeout))
+        yield url, lambda url=url: _within(allowance, lambda: _downloaded(file, url, progress, timeout))  # type: ignore[misc]
 
 
 def _downloaded(file: Mapping, url: str, progress: bool, timeout: float) -> bytes:
@@ -149,7 +149,7 @@ def _within(seconds: float, content_of: Callable[[], bytes]) -> bytes:
         try:
             outcome.append((content_of(), None))
         except Exception as error:  # handed to the caller, who knows which ones to expect
-            outcome.append((b"", error))
+            outcome.append((b"", error))  # type: ignore[arg-type]
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

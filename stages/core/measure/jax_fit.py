@@ -29,7 +29,8 @@ def train(row: Row, samples: Splits, seeds: int, epochs: int) -> Trained:
     data = [tuple(np.asarray(a, np.float32) for a in arrays[name]) for name in ("train", row.split.monitor)]
     every, n = evaluation_interval(row), len(samples["train"][0])
     state, run, orders = start(row, seeds), program(row), np.random.default_rng(0)
-    losses, ends = [], []
+    losses: list[np.ndarray] = []
+    ends: list[float] = []
     while len(losses) * every < epochs or len(losses) < 2:
         order = np.stack([[orders.permutation(n) for _ in range(every)] for _ in range(seeds)]).astype(np.int32)
         state, means, _ = run(state, *data, order)
@@ -61,7 +62,7 @@ def program(row: Row) -> Callable[..., Any]:
     optimizer.build(model.trainable_variables)
     batch = row.training.batch_size
 
-    def total(weights, others, x, y, training):
+    def total(weights, others, x, y, training: bool):
         outputs, others, penalties = model.stateless_call(weights, others, x, training=training, return_losses=True)
         return loss(y, outputs).mean() + sum(penalties), others
 
@@ -84,6 +85,7 @@ def program(row: Row) -> Callable[..., Any]:
             return state, (sums.sum() + last) / len(order)
 
         state, losses = lax.scan(epoch, state, order)
-        return state, losses, total(state[0], state[1], *monitored, training=False)[0]
+        x, y = monitored
+        return state, losses, total(state[0], state[1], x, y, training=False)[0]
 
     return jax.jit(jax.vmap(of_one_seed, in_axes=(0, None, None, 0)), donate_argnums=0)

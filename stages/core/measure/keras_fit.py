@@ -80,6 +80,7 @@ def _generator(row: Row) -> Any:
     from tensorflow.keras.preprocessing.image import ImageDataGenerator  # where Keras 3 still has it
 
     ranges = row.augmentation
+    assert ranges is not None
     return ImageDataGenerator(
         rotation_range=ranges.rotation,
         width_shift_range=ranges.width_shift,
@@ -100,8 +101,9 @@ def _batches(row: Row, x: np.ndarray, y: np.ndarray, seed: int) -> tf.data.Datas
 
 
 def _augmented(row: Row, images: tf.Tensor) -> tf.Tensor:
+    assert row.augmentation is not None
     seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
-    return augmentation.augment(images, seed, row.augmentation)
+    return augmentation.augment(images, seed, row.augmentation)  # type: ignore[arg-type]
 
 
 def engine_seconds(row: Row, samples: Splits, epochs: int, device: str, threads: int) -> tuple[float, float]:

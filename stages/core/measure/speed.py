@@ -162,7 +162,7 @@ def row_ratio(turn: Turn, contestant: str, budget: Budget) -> float | None:
 def matrix_share(turn: Turn) -> float | None:
     """The part of the machine's float32 matrix rate that the engine's training reached."""
     one = turn.get(ENGINE)
-    return one and _ratio(_ratio(one.operations, one.epoch_seconds), one.matrix_rate)
+    return None if one is None else _ratio(_ratio(one.operations, one.epoch_seconds), one.matrix_rate)
 
 
 def _epoch_seconds(turn: Turn, contestant: str) -> float | None:

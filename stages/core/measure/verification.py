@@ -69,11 +69,9 @@ def compare(row: str, committed: Mapping[str, Any], fresh: Mapping[str, Any]) ->
     before, after = (Record.model_validate(dict(record)) for record in (committed, fresh))
     finals = [summarize(record).final for record in (before, after)]
     samples = before.data.samples
-    differences = [
-        _difference(split, *(final[split][before.metric] for final in finals), before.metric, samples[split])
-        for split in samples
-    ]
-    finite = tuple(sum(seed.first_non_finite_epoch is None for seed in record.seeds) for record in (before, after))
+    first, second = ({split: final[split][before.metric] for split in samples} for final in finals)
+    differences = [_difference(s, first[s], second[s], before.metric, samples[s]) for s in samples]
+    finite = (_finite(before), _finite(after))
     return Verdict(row, committed["seeds"] == fresh["seeds"], differences, finite, len(before.seeds))
 
 
@@ -100,6 +98,10 @@ def _difference(split: str, committed: np.ndarray, fresh: np.ndarray, metric: st
         spread = math.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2)
         tolerance += stats.t.ppf((1 + LEVEL) / 2, 2 * n - 2) * spread * math.sqrt(2 / n)
     return Difference(split, _mean(first), _mean(second), float(tolerance))
+
+
+def _finite(record: Record) -> int:
+    return sum(seed.first_non_finite_epoch is None for seed in record.seeds)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -217,7 +217,7 @@ def check(record: Record, config: Mapping[str, Any], sheet: Sheet, where: str) -
             f"{where}: was trained on other data ({record.data.dataset}, digest {record.data.digest[:12]}) than "
             f"results/datasets/{dataset}.json describes (digest {sheet.digest[:12]}); {RETRAIN}"
         )
-    _check_samples(record.data.samples, sheet, where)
+    _check_samples(record.data.samples, sheet, where)  # type: ignore[arg-type]
 
 
 def summarize(record: Record) -> Summary:
@@ -230,7 +230,7 @@ def summarize(record: Record) -> Summary:
         row=record.row,
         metric=record.metric,
         config=record.config,
-        guess=record.data.guess,
+        guess=record.data.guess,  # type: ignore[arg-type]
         final={
             split: {name: _array([seed.final[split][name] for seed in seeds]) for name in seeds[0].final[split]}
             for split in record.data.samples
@@ -260,8 +260,8 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _from_input_to_output(layers: list[Mapping[str, Any]], paths: Iterable[str]) -> list[str]:
     """Weight arrays in the order of the layers, which are named by type and number; kernel before bias, gamma before
     beta."""
-    counts = Counter()
-    places = {}
+    counts: Counter[str] = Counter()
+    places: dict[str, int] = {}
     for layer in layers:
         counts[layer["type"]] += 1
         places[f"{layer['type']}_{counts[layer['type']]}"] = len(places)

@@ -256,7 +256,7 @@ def _monitored(record: Record) -> Study:
 
 def _figures(record: Record, study: Study) -> Figures:
     split, metric = study.metric.split(".")
-    values = {seed.seed: seed.final.get(split, {}).get(metric) for seed in record.seeds}
+    values = {seed.seed: seed.final.get(split, {}).get(metric) for seed in record.seeds}  # type: ignore[call-overload]
     lost = sum(seed.first_non_finite_epoch is not None or seed.final["train"]["loss"] is None for seed in record.seeds)
     return Figures({seed: math.nan if value is None else value for seed, value in values.items()}, lost)
 

@@ -99,7 +99,7 @@ class Workers:
 
     def submit(self, row: str, failures: int) -> Future:
         return self.client.submit(
-            lambda name, row, configuration: get_worker().plugins[name].train(row, configuration),
+            lambda name, row, configuration: get_worker().plugins[name].train(row, configuration),  # type: ignore
             self.name,
             row,
             (ROWS / f"{row}.yaml").read_bytes(),

@@ -108,6 +108,7 @@ class Station(WorkerPlugin):
             self.processes.add(process)
             code = process.wait()
             self.processes.discard(process)
+            assert process.stdin is not None
             process.stdin.close()
             log.seek(max(0, log.seek(0, io.SEEK_END) - LOG_BYTES))
             output = log.read().decode(errors="replace")

@@ -252,7 +252,7 @@ class Engine:
 
         def of_one_seed(state):
             zeros = tf.zeros(3 + self.model.output_shape[-1])
-            return _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)
+            return _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)  # type: ignore[call-arg]
 
         if self.lanes == 1:
             return of_one_seed(state)
@@ -273,7 +273,7 @@ class Engine:
 
         def of_one_seed(state):
             zeros = [tf.zeros(layer.output.shape[-1:] if _is_relu(layer) else ()) for layer in hidden]
-            sums = _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)
+            sums = _summed(lambda *where: batch(*where, state), zeros, start, batches, self.evaluation_batch, rest)  # type: ignore[call-arg]
             n = tf.cast(batches * self.evaluation_batch + rest, tf.float32)
             return tf.stack([_saturated_share(layer, s, n) for layer, s in zip(hidden, sums, strict=True)])
 

@@ -22,7 +22,7 @@ class L1L2(keras.regularizers.L1L2):
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
         super().__init__(l1, l2)
-        self.l1, self.l2 = (tf.constant(value) if value else None for value in (self.l1, self.l2))
+        self.l1, self.l2 = (tf.constant(value) if value else None for value in (self.l1, self.l2))  # type: ignore[has-type]
 
     def __call__(self, x):
         l1 = 0.0 if self.l1 is None else self.l1 * tf.reduce_sum(tf.abs(x))

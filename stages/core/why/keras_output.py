@@ -197,7 +197,7 @@ class _Scanner:
 
     def _on_of(self, match: re.Match[str]) -> None:
         self._end_line()
-        self.at, self.total, self.open = int(match["at"]), match["of"], True
+        self.at, self.total, self.open = int(match["at"]), match["of"], True  # type: ignore[assignment]
 
     def _on_time(self, match: re.Match[str]) -> None:
         if self.dash and (self.ended or not self.open):
