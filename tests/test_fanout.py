@@ -57,6 +57,7 @@ time.sleep(float(os.environ.get("SECONDS", "0")))
 if row["row"] == os.environ.get("BAD"):
     sys.exit("this row always fails")
 record = json.loads(Path(os.environ["RECORD"]).read_bytes()) | {"study": row["study"], "row": row["row"], "config": row}
+del record["checksum"]  # of the other row's
 record["seeds"] = record["seeds"][: row["seeds"]]
 for seed in record["seeds"]:
     seed["curve"] = {name: values[: row["training"]["epochs"]] for name, values in seed["curve"].items()}
@@ -289,8 +290,8 @@ def test_without_dask_the_command_says_what_to_install(template):
 
 
 def test_rows_are_read_alike_by_both_readers(template):
-    paths = sorted((template / "build").rglob("*.yaml"))
-    assert len(paths) == len(ROWS) + 1
+    paths = sorted((template / "build/rows").rglob("*.yaml"))
+    assert len(paths) == len(ROWS)
     for path in paths:
         assert read_resolved(path) == read_yaml(path)
 
