@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro fanout report check review speed verify test torture soak audit lint clean
+.PHONY: help setup demo repro fanout report check review speed verify test torture soak audit lint lock clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,9 +72,18 @@ audit: ## Look the pinned packages up in the database of known vulnerabilities (
 		"$$folder/bin/pip" install --quiet pip-audit && \
 		"$$folder/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip --strict
 
-lint: setup ## Check style
+lint: setup ## Check style, types and workflows
 	ruff check .
 	ruff format --check .
+	mypy
+	zizmor --offline --quiet .github/workflows
+
+lock: ## Write requirements.lock anew for pyproject.toml, keeping what is pinned (needs the network; UPGRADE=package)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+		"$$folder/bin/pip" install --quiet uv && \
+		"$$folder/bin/uv" pip compile --quiet pyproject.toml --extra test --universal --python-version 3.11 \
+			--generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade-package $(UPGRADE)) \
+			--output-file requirements.lock
 
 clean: ## Remove what the pipeline can make again: build/, data/, caches of tools
-	rm -rf build data .pytest_cache .ruff_cache .hypothesis
+	rm -rf build data .pytest_cache .ruff_cache .mypy_cache .hypothesis

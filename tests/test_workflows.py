@@ -18,6 +18,7 @@ HARMLESS = {  # what an expression may put into a file: numbers, hashes and path
     "github.event.workflow_run.head_sha",
     "github.event.workflow_run.id",
     "github.token",
+    "matrix.python",
     "runner.temp",
 }
 
@@ -39,6 +40,15 @@ def test_the_workflows_are_there():
     assert WORKFLOWS["review"][TRIGGER] == "pull_request"
     assert WORKFLOWS["comment"][TRIGGER] == {"workflow_run": {"workflows": ["review"], "types": ["completed"]}}
     assert WORKFLOWS["review"]["name"] == "review"
+
+
+def test_lint_and_pre_commit_check_the_same():
+    root = FOLDER.parent.parent
+    recipe = (root / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    hooks = yaml.safe_load((root / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]
+    assert hooks["repo"] == "local"  # so that the pinned versions run
+    entries = [hook["entry"] for hook in hooks["hooks"]]
+    assert [line.split()[0] for line in recipe.splitlines()[1:]] == [entry.split()[0] for entry in entries]
 
 
 def test_rights_are_the_least():
