@@ -1,7 +1,8 @@
 """Small Keras scripts with known faults, made by changing one or two things in scripts that learn.
 
 A program is data lines, layers and settings; a fault replaces some of them. `programs` gives all scripts, each with the
-causes that a verdict may name. Tuned on the data and nets of TUNED; the others were written afterwards and only measured.
+causes that a verdict may name. Tuned on the data and nets of TUNED; the others were written afterwards and only
+measured.
 """
 
 from __future__ import annotations
