@@ -6,6 +6,7 @@ second.
 """
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from stages.core.config.row import Regularizers, Row
 from stages.core.config.study import Study
 from stages.core.config.validation import validate
 from stages.core.records.records import load_json
+from stages.core.training import runtime
 
 CONF, BUILD = Path("conf"), Path("build")
+NETS = BUILD / "nets"  # what Keras said of each net
 TOLD = ("answer", "verdict")  # what is said of a study's tables: neither they nor figures depend on it
 
 
@@ -42,7 +45,8 @@ def main() -> None:
         texts[BUILD / "studies" / f"{study}.yaml"] = composition.to_yaml(shown)
         texts[BUILD / "answers" / f"{study}.yaml"] = composition.to_yaml(declared.model_dump(include=set(TOLD)))
         n_rows += len(rows)
-    for folder in ("rows", "studies", "answers"):
+        texts |= net_facts(CONF / "study" / f"{study}.yaml", rows)
+    for folder in ("rows", "studies", "answers", "nets"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
     for path, text in texts.items():
         write_atomically(path, text)
@@ -57,10 +61,38 @@ def read_sheet(dataset: str) -> Sheet:
     return validate(Sheet, load_json(path.read_bytes(), str(path)), str(path))
 
 
+def net_facts(path: Path, rows: dict[str, Row]) -> dict[Path, str]:
+    """What Keras says of the net of every row of the study at `path`, by file; what a file says is not asked again.
+
+    Raises:
+        UserError: Keras does not make of a row what it says; one line that names file, row and key.
+    """
+    texts = {}
+    for name, row in rows.items():
+        file = NETS / f"{_digest(row.shape())}.json"
+        if file not in texts:
+            texts[file] = file.read_text(encoding="utf-8") if file.is_file() else _asked(f"{path}: row {name}", row)
+    return texts
+
+
+def _asked(where: str, row: Row) -> str:
+    runtime.load()
+    from stages.core.training import nets
+
+    try:
+        return json.dumps(nets.check(row)) + "\n"
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[str, str], dataset: str, title: str):
     """What aggregate, plot and report need to know of a study, as plain data."""
     shown = declared.model_dump(exclude={"rows", *TOLD})
-    compared = len({dropout(row) for row in rows.values()}) > 1
+    compared = len({row.dropout for row in rows.values()}) > 1
     return {
         "name": study,
         **shown,
@@ -91,20 +123,15 @@ def regularization(row: Row, dropout_compared: bool) -> dict[str, Any]:
     }
     coefficients = {place: values for place, values in coefficients.items() if values}
     kinds = [f"{place} {'_'.join(values)}" for place, values in coefficients.items()]
-    if dropout_compared and dropout(row):
+    if dropout_compared and row.dropout:
         kinds.append("dropout")
     if row.optimizer.name == "adamw":
         kinds.append("weight decay")
     return {
         "regularizers": coefficients,
         "regularizer": "none" if not kinds else kinds[0] if len(kinds) == 1 else "mixed",
-        "dropout": dropout(row),
+        "dropout": row.dropout,
     }
-
-
-def dropout(row: Row) -> float:
-    """The row's largest dropout rate; 0 without dropout."""
-    return max((layer.rate for layer in row.layers if layer.type == "dropout"), default=0.0)
 
 
 def context(overrides: list[str]) -> str:

@@ -68,18 +68,16 @@ def build_engine(row, lanes=1, xla=True):
 
     engine = training.Engine(row, samples(row), "cpu", lanes)
     if not xla:
-        engine.xla = False
-        engine._update = engine._updated
-        engine._run = tf.function(engine._chunk, autograph=False)
-        engine._evaluate = tf.function(engine._evaluation, autograph=False)
+        programs, net = engine.programs, engine.net
+        net.update = net._update
+        programs.train = tf.function(programs._train, autograph=False)
+        programs.evaluate = tf.function(programs._evaluate, autograph=False)
     return engine
 
 
 def trained(engine, seeds):
     """Weights of `seeds` after the row's epochs, and the seeds' progress."""
-    from stages.core.training import engine as training
-
-    progress = [training.Progress(seed, engine.start(seed)) for seed in seeds]
+    progress = [engine.start(seed) for seed in seeds]
     while progress[0].epoch < engine.row.training.epochs:
         engine.advance(progress)
     return [[np.asarray(w) for w in p.state.weights + p.state.others] for p in progress], progress
@@ -90,22 +88,14 @@ def engine_weights(row, xla=True):
     return weights, progress
 
 
-def keras_optimizer(config):
-    import keras
-
-    kinds = {"sgd": "SGD", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
-    values = config.model_dump()
-    return getattr(keras.optimizers, kinds[values.pop("name")])(**values)
-
-
 def keras_weights(row, seed=0):
     """The row as a document would write it: compile, train_on_batch on the same batches, Keras' own everything."""
     from stages.core.training import engine as training
-    from stages.core.training import models
+    from stages.core.training import models, optimizers
 
     model = models.build(row, seed)
     metric = "mae" if row.dataset.classes is None else "accuracy"
-    model.compile(keras_optimizer(row.optimizer), row.training.loss, metrics=[metric], run_eagerly=True)
+    model.compile(optimizers.keras_optimizer(row.optimizer), row.training.loss, metrics=[metric], run_eagerly=True)
     x, y = samples(row)["train"]
     x = x.astype(np.float32) if row.dataset.scale is None else (x / row.dataset.scale).astype(np.float32)
     if row.training.loss != "sparse_categorical_crossentropy":

@@ -46,7 +46,7 @@ def engine_losses(row, seeds):
     engine = training.Engine(row, samples(row), "cpu")
     losses = []
     for seed in range(seeds):
-        progress = training.Progress(seed, engine.start(seed))
+        progress = engine.start(seed)
         while progress.epoch < row.training.epochs:
             engine.advance([progress])
         losses.append(progress.curve["loss"])

@@ -4,6 +4,7 @@ Compiling takes much longer than training here, so one engine serves most tests.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import re
@@ -18,7 +19,7 @@ import pytest
 
 from stages import train as stage
 from stages.core.base.errors import UserError
-from stages.core.records import records
+from stages.core.records import recording, records
 from stages.core.training import progress, runtime
 
 LAYERS = [
@@ -53,7 +54,9 @@ def state_bytes(state):
 
 
 def engine_paths(engine):
-    return ["/".join(v.path.split("/")[-2:]) for v in engine.model.trainable_variables]
+    from stages.core.training import models
+
+    return models.paths(engine.net.model)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,12 @@ def trained(engine):
     return followed(engine, threads=1)
 
 
+def compiled(engine):
+    with ThreadPoolExecutor(2) as pool:
+        engine.compile(pool)
+    return engine
+
+
 def followed(engine, threads=1, **arguments):
     from stages.core.training import engine as training
 
@@ -82,7 +91,8 @@ def followed(engine, threads=1, **arguments):
     def note(done):
         states[done.seed, done.epoch] = state_bytes(done.state)
 
-    seeds = list(training.train(engine, SEEDS, threads, after_chunk=note, **arguments))
+    compiled(engine)
+    seeds = list(training.train(engine, range(SEEDS), threads, after_chunk=note, **arguments))
     return records.to_text(seeds), states
 
 
@@ -108,22 +118,20 @@ def test_seeds_differ(trained):
 def test_fewer_seeds_are_the_first_ones(engine, trained):
     from stages.core.training import engine as training
 
-    assert records.to_text(list(training.train(engine, 2, 1))) == records.to_text(json.loads(trained[0])[:2])
+    assert records.to_text(list(training.train(engine, range(2), 1))) == records.to_text(json.loads(trained[0])[:2])
 
 
 def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
     """Each chunk goes on from what the file of the one before gives back: resuming after any of them is the same."""
     from stages.core.training import checkpoints
-    from stages.core.training import engine as training
 
     states, last = {}, {}
-    like = engine.start(5)
     for seed in range(SEEDS):
-        done = training.Progress(seed, engine.start(seed))
+        done = engine.start(seed)
         while done.epoch < EPOCHS:
             engine.advance([done])
             content = checkpoints.to_bytes(done)
-            done = checkpoints.from_bytes(content, like)
+            done = checkpoints.from_bytes(content, engine.start(5))
             assert checkpoints.to_bytes(done) == content
             states[seed, done.epoch] = state_bytes(done.state)
         last[seed] = done
@@ -134,11 +142,10 @@ def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
 
 @pytest.mark.parametrize("epochs", [[1, 0, 61], [10, 30, 12]])
 def test_seeds_resumed_at_different_epochs(engine, trained, epochs):
-    from stages.core.training import engine as training
 
     resumed = {}
     for seed, epoch in enumerate(epochs):
-        resumed[seed] = training.Progress(seed, engine.start(seed))
+        resumed[seed] = engine.start(seed)
         while resumed[seed].epoch < epoch:
             engine.advance([resumed[seed]])
     text, states = followed(engine, threads=2, resumed=resumed)
@@ -152,8 +159,8 @@ def test_shorter_chunks_are_the_same_training(engine, row, trained, monkeypatch)
 
     monkeypatch.setattr(training, "CHUNK_SAMPLES", 40)
     single = training.Engine(row, samples(), "cpu")
-    assert (engine.chunk, single.chunk) == (2, 1)
-    (ours,), (theirs, *_) = list(training.train(single, 1, 1)), json.loads(trained[0])
+    assert (engine.programs.chunk, single.programs.chunk) == (2, 1)
+    (ours,), (theirs, *_) = list(training.train(single, range(1), 1)), json.loads(trained[0])
     assert ours["curve"].keys() == theirs["curve"].keys()
     for name, column in ours["curve"].items():
         np.testing.assert_allclose(column, theirs["curve"][name], rtol=1e-4)
@@ -166,7 +173,7 @@ def test_shorter_chunks_are_the_same_training(engine, row, trained, monkeypatch)
 def train_stage(engine, tmp_path, monkeypatch):
     """The stage's own part of a training, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return lambda threads=1: records.to_text(stage.train(engine, "test/test", tmp_path / "saved", threads))
+    return lambda threads=1: records.to_text(recording._train(engine, "test/test", list(range(SEEDS)), tmp_path / "saved", threads))
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -192,8 +199,8 @@ def test_a_log_gets_a_line_now_and_then_only(train_stage, capsys):
 
 @pytest.mark.parametrize("chunk", [1, 25, 100, 179])
 def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1)
-    write, written = stage.write_atomically, []
+    monkeypatch.setattr(recording, "CHECKPOINT_SECONDS", -1)
+    write, written = recording.write_atomically, []
 
     def interrupt(path, content):
         write(path, content)
@@ -201,7 +208,7 @@ def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_
         if len(written) == chunk:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "write_atomically", interrupt)
+    monkeypatch.setattr(recording, "write_atomically", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_stage()
     assert sorted((tmp_path / "saved").iterdir()) == sorted(set(written))
@@ -212,9 +219,8 @@ def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_
 @pytest.mark.parametrize("damage", ["cut", "empty", "a byte", "other"])
 def test_a_damaged_checkpoint_starts_its_seed_anew_and_says_so(engine, train_stage, trained, tmp_path, capsys, damage):
     from stages.core.training import checkpoints
-    from stages.core.training import engine as training
 
-    done = training.Progress(1, engine.start(1))
+    done = engine.start(1)
     engine.advance([done])
     content = bytearray(checkpoints.to_bytes(done))
     changed = {"cut": content[:-100], "empty": b"", "other": b"<html>"}
@@ -227,22 +233,21 @@ def test_a_damaged_checkpoint_starts_its_seed_anew_and_says_so(engine, train_sta
 
 def test_any_damage_of_a_checkpoint_is_harmless_or_seen(engine):
     from stages.core.training import checkpoints
-    from stages.core.training import engine as training
 
-    done = training.Progress(1, engine.start(1))
+    done = engine.start(1)
     engine.advance([done])
     content = checkpoints.to_bytes(done)
-    like, states = engine.start(0), []
+    states = []
     for place in range(0, len(content), 97):
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
         with contextlib.suppress(ValueError):
-            states.append(checkpoints.to_bytes(checkpoints.from_bytes(bytes(damaged), like)))
+            states.append(checkpoints.to_bytes(checkpoints.from_bytes(bytes(damaged), engine.start(0))))
     assert set(states) <= {content}
 
 
 def test_a_seed_that_cannot_be_saved_ends_the_others_and_names_the_file(train_stage, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(recording, "CHECKPOINT_SECONDS", -1)
     (tmp_path / "saved/1.npz").mkdir(parents=True)
     epochs, second_is_there = {0: 0, 1: 0}, threading.Event()
 
@@ -262,27 +267,26 @@ def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, m
     """As on a GPU, where one program carries all seeds: they can only go on from the same epoch."""
     from stages.core.training import engine as training
 
-    state = engine.start(0)
-    lanes = SimpleNamespace(row=engine.row, lanes=SEEDS, start=lambda seed: state)
+    lanes = SimpleNamespace(row=engine.row, lanes=SEEDS, start=engine.start)
     clock = iter(range(0, 10**6, 7))
-    monkeypatch.setattr(stage.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(recording.time, "monotonic", lambda: next(clock))
     seen = []
 
     def fake_train(engine, seeds, threads, resumed, after_chunk):
         seen.append({seed: done.epoch for seed, done in resumed.items()})
         for epoch in range(1, 20):
-            for seed in range(seeds):
-                after_chunk(training.Progress(seed, state, epoch))
+            for seed in seeds:
+                after_chunk(dataclasses.replace(engine.start(seed), epoch=epoch))
         return []
 
     monkeypatch.setattr(training, "train", fake_train)
-    monkeypatch.setattr(stage.progress, "time", SimpleNamespace(monotonic=lambda: 0))
-    stage.train(lanes, "test/test", tmp_path, 1)
-    stage.train(lanes, "test/test", tmp_path, 1)
+    monkeypatch.setattr(recording.progress, "time", SimpleNamespace(monotonic=lambda: 0))
+    recording._train(lanes, "test/test", list(range(SEEDS)), tmp_path, 1)
+    recording._train(lanes, "test/test", list(range(SEEDS)), tmp_path, 1)
     assert len(set(seen[1].values())) == 1
     assert list(seen[1]) == list(range(SEEDS))
     (tmp_path / "1.npz").unlink()
-    stage.train(lanes, "test/test", tmp_path, 1)
+    recording._train(lanes, "test/test", list(range(SEEDS)), tmp_path, 1)
     assert seen[2] == {}
 
 
@@ -325,9 +329,8 @@ def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, 
     from stages.core.training import engine as training
 
     engine = training.Engine(row, samples(n=40, n_test=40), "cpu")
-    programs = engine._run, engine._evaluate, engine._probe
-    with ThreadPoolExecutor(2) as pool:
-        engine.compile(pool)
+    programs = engine.programs.train, engine.programs.evaluate, engine.programs.probe
+    compiled(engine)
     counts = [program.experimental_get_tracing_count() for program in programs]
     assert counts == [1, 1, 1]  # splits of one size are evaluated by one program
     followed(engine)
@@ -351,8 +354,7 @@ def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
         return call(layer, inputs, training=training)
 
     monkeypatch.setattr(keras.layers.Dense, "call", slow)
-    with ThreadPoolExecutor(4) as pool:
-        engine.compile(pool)
+    compiled(engine)
     assert all(traced)
     assert len(traced) > 3 * len(row.layers)  # training, evaluation and the probe were traced
 
@@ -368,9 +370,9 @@ def test_rows_that_differ_in_coefficients_alone_have_the_same_programs(tensorflo
             regularizers={"kernel": kernel, "bias": zero, "activity": activity},
         )
         engine = training.Engine(row, samples(), "cpu")
-        order, noise = np.zeros((1, engine.chunk, len(samples()["train"][0])), np.int32), np.zeros((1, 2), np.int32)
-        arguments = engine._training(order, noise, engine.start(0), 1)
-        program = engine._run.experimental_get_compiler_ir(*arguments)(stage="hlo")
+        order, noise = np.zeros((1, engine.programs.chunk, 37), np.int32), np.zeros((1, 2), np.int32)
+        arguments = engine._training(order, noise, engine.start(0).state, 1)
+        program = engine.programs.train.experimental_get_compiler_ir(*arguments)(stage="hlo")
         return re.sub(r"_\d+", "_", program)  # functions are numbered on and on
 
     first = program(0.1, {"l1": 1e-3, "l2": 1e-2}, {"l1": 0.0, "l2": 1e-4})
@@ -402,14 +404,14 @@ def test_rows_that_differ_in_regularization_get_the_same_batches(tensorflow, mak
     monkeypatch.setattr(training, "batch_order", lambda *args: asked.append(args) or order(*args))
     for any_row in (make_row(layers=LAYERS, regularizers=PENALTIES), make_row(layers=LAYERS[-1:])):
         engine = training.Engine(any_row, samples(), "cpu")
-        engine._run = lambda x, y, order, noise, state, count: (state, tensorflow.zeros((1, 3)))
+        engine.programs.train = lambda data, order, noise, state, count: (state, tensorflow.zeros((1, 3)))
         engine.evaluate = lambda state, split: [dict.fromkeys(("loss", "data_loss", "penalty", "accuracy"), 0.0)]
         for seed in range(2):
-            done = training.Progress(seed, engine.start(seed))
+            done = engine.start(seed)
             while done.epoch < 3:
                 engine.advance([done])
     half = len(asked) // 2
-    assert asked[:half] == asked[half:] == [(seed, epoch, 37) for seed in range(2) for epoch in range(3)]
+    assert asked[:half] == asked[half:] == [(seed, epoch, 37, True) for seed in range(2) for epoch in range(3)]
 
 
 def test_batch_order(tensorflow):
@@ -459,10 +461,9 @@ def test_record_is_whole(trained, row):
 
 def test_figures_are_keras_figures(engine, row):
     """Loss with penalties, and accuracy, of all splits: Keras' `evaluate` with the same weights in one batch."""
-    from stages.core.training import engine as training
     from stages.core.training import models
 
-    done = training.Progress(0, engine.start(0))
+    done = engine.start(0)
     while done.epoch < 12:
         engine.advance([done])
     model = models.build(row, seed=3)
@@ -491,7 +492,7 @@ def test_a_nan_is_a_result(tensorflow, make_row):
     sgd = {"name": "sgd", "learning_rate": 3.0, "momentum": 0.0}
     diverging = make_row(layers=linear, optimizer=sgd, training=budget(9, "mean_squared_error"))
     data = samples()
-    seeds = list(training.train(training.Engine(diverging, data, "cpu"), 2, 1))
+    seeds = list(training.train(training.Engine(diverging, data, "cpu"), range(2), 1))
     text = records.to_json({"seeds": seeds})
     assert "NaN" not in text
     assert "Infinity" not in text
@@ -511,14 +512,15 @@ def test_a_nan_is_a_result(tensorflow, make_row):
 def test_saturated_shares_of_known_weights(tensorflow, make_row):
     """Biases put units where they are wanted; samples in two batches, of which one revives a relu unit."""
     from stages.core.training import engine as training
+    from stages.core.training import evaluation
 
     layers = [{"type": "dense", "units": 4, "activation": name} for name in ("sigmoid", "tanh", "relu", "softmax")]
-    n = training.EVALUATION_BATCH + 10
+    n = evaluation.BATCH + 10
     x = np.zeros((n, 6), np.float32)
     x[-1] = 1
     data = {"train": (x[:20], np.zeros(20, int)), "test": (x, np.zeros(n, int))}
     engine = training.Engine(make_row(layers=layers, training=budget(1)), data, "cpu")
-    state = engine.start(0)
+    state = engine.start(0).state
     kernels = [np.zeros(w.shape, np.float32) for w in state.weights]
     weights = dict(zip(engine_paths(engine), kernels, strict=True))
     weights["dense_1/bias"][:] = [10, -10, 4, 0]  # of a sigmoid: 1, 0, 0.982 (not yet), 0.5

@@ -119,7 +119,7 @@ def beginning(row: Row) -> dict[str, list[float]]:
     from stages.core.training import engine as training
 
     engine = training.Engine(row, recording.load(row), "cpu")
-    progress = training.Progress(0, engine.start(0))
+    progress = engine.start(0)
     while progress.epoch < min(EPOCHS, row.training.epochs):
         engine.advance([progress])
     return progress.curve

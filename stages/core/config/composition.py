@@ -8,6 +8,7 @@ stays with the study, `Study`, so that a new title never trains anything.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *
 OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
     rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
 )
+NET_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 
 
 def load_params(path: Path) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def compose(
         ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
         for name, row in declared.rows.items():
             where = f"{path}: row {name}"
-            rows[name] = _compose_row(where, study, name, row, params, sheet, fingerprint)
+            rows[name] = _compose_row(conf, where, study, name, row, params, sheet, fingerprint)
             _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
     return declared, rows
 
@@ -142,6 +144,7 @@ def _row_names(path: Path, study: str, rows: Any) -> dict[str, Any]:
 
 
 def _compose_row(
+    conf: Path,
     where: str,
     study: str,
     name: str,
@@ -169,11 +172,27 @@ def _compose_row(
         "seeds": entry["seeds"],
         "device": params["device"],
         "dataset": _training_part_of_dataset(dataset, sheet, where),
-        "layers": model.get("layers"),
+        **_net(conf, model, where),
         "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
         **parts,
     }
     return validate(Row, {**data, "fingerprint": fingerprint(data)}, where)
+
+
+def _net(conf: Path, model: dict[str, Any], where: str) -> dict[str, Any]:
+    """The net as a row has it: a chain of layers, or what a file beside the model's holds, as of to_json."""
+    net = {key: model[key] for key in ("layers", "keras") if key in model}
+    if "keras" not in net:
+        return {"layers": None, **net}
+    name = net["keras"]
+    path = conf / "model" / str(name)
+    if not isinstance(name, str) or not NET_FILE.fullmatch(name) or not path.is_file():
+        raise UserError(f"{where}: model.keras: {one_line(name)}: there is no such file in {conf / 'model'}")
+    try:
+        net["keras"] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is not what Keras' to_json writes: {one_line(error)}") from None
+    return net
 
 
 def _hydra_compose(where: str, name: str, overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -233,7 +252,7 @@ def _refuse_unused_settings(model: dict[str, Any], where: str) -> None:
     """A setting of a model that none of its layers refers to is a mistake."""
     used = {value for _, value in _leaves(model.get("layers")) if isinstance(value, str)}
     for key in model:
-        if key != "layers" and f"${{model.{key}}}" not in used:
+        if key not in ("layers", "keras") and f"${{model.{key}}}" not in used:
             raise UserError(f"{where}: model.{one_line(key)}: no layer refers to it")
 
 

@@ -1,30 +1,67 @@
-"""What a resolved row may contain."""
+"""What a resolved row may contain. Layers, losses and optimizers are Keras' own: their names and arguments are checked
+by Keras itself when `compose` builds the net (`training/nets.py`); here is what needs no Keras."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_serializer, model_validator
 
 from stages.core.config.validation import Count, Decay, Finite, NotNegative, Positive, Schema, Sha256, validate
 from stages.core.config.yaml import read_yaml
 
-Activation = Literal["linear", "relu", "sigmoid", "softmax", "tanh"]
+
+def _plain(value: Any, key: str = "") -> Any:
+    """`value` if it is plain data: texts, finite numbers, true, false, null, lists and mappings of these."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            _plain(child, f"{key}.{name}")
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            _plain(child, f"{key}.{index}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key.removeprefix('.')}: needs a finite number, not {value}")
+    return value
 
 
-class Dataset(Schema):
-    """The data that a row trains on. `digest`: of its arrays, as its sheet has it (None: no sheet describes them);
-    `shape`: one sample; `classes`: None for regression; `scale`: the inputs' divisor."""
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+class Part(Schema):
+    """Part of a row. What has its default value is not written, so that a new optional key makes no row stale."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialize) -> dict[str, Any]:
+        defaults = {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+        return {key: value for key, value in serialize(self).items() if key not in defaults or value != defaults[key]}
+
+
+class Dataset(Part):
+    """The data that a row trains on.
+
+    `digest`: of its arrays, as its sheet has it (None: no sheet describes them); `shape`: one sample; `classes`: None
+    for regression; `targets`: numbers that one sample's target has, so that classes 2 and targets k are k labels, each
+    of which holds or not; `scale`: the inputs' divisor.
+    """
 
     name: str
     digest: Sha256 | None = None
     shape: Annotated[list[Count], Field(min_length=1)]
     classes: Annotated[int, Field(ge=2)] | None
+    targets: Count = 1
     scale: Positive | None
 
+    @model_validator(mode="after")
+    def _labels(self) -> Dataset:
+        if self.targets > 1 and self.classes not in (None, 2):
+            raise ValueError("targets: several go with classes: null (values) or classes: 2 (labels that hold or not)")
+        return self
 
-class Split(Schema):
+
+class Split(Part):
     """How validation samples are taken from the training samples: `size` is a count or a share, as in scikit-learn."""
 
     validation: Literal["none", "tail", "random"]
@@ -43,7 +80,7 @@ class Split(Schema):
         return self
 
 
-class Augmentation(Schema):
+class Augmentation(Part):
     """Random transforms of training images, as Keras' ImageDataGenerator: degrees, shares of the side, on or off."""
 
     rotation: Annotated[Finite, Field(ge=0, le=180)]
@@ -52,69 +89,32 @@ class Augmentation(Schema):
     horizontal_flip: bool
 
 
-class Initializer(Schema):
-    """A Keras initializer by name; `stddev` for random_normal."""
+class Layer(Part):
+    """A Keras layer: `type` is its class in snake case, every other key an argument of its constructor.
 
-    name: Literal["glorot_uniform", "he_normal", "random_normal", "zeros"]
-    stddev: Positive | None = None
+    `regularized`: it carries the row's penalties, short for kernel_, bias_ and activity_regularizer.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    rate: Decay | None = None  # of a dropout: with 1, which Keras allows, nothing would be left
+    regularized: bool = False
 
     @model_validator(mode="after")
-    def _complete(self) -> Initializer:
-        if (self.name == "random_normal") != (self.stddev is not None):
-            raise ValueError("stddev goes with random_normal, and with nothing else")
+    def _plain_arguments(self) -> Layer:
+        _plain(self.model_extra)
         return self
 
 
-class _Weighted(Schema):
-    """What dense and convolutional layers share; without an initializer Keras' own default holds."""
-
-    activation: Activation
-    regularized: bool = False
-    kernel_initializer: Initializer | None = None
-    bias_initializer: Initializer | None = None
-
-
-class Flatten(Schema):
-    type: Literal["flatten"]
-
-
-class Dense(_Weighted):
-    type: Literal["dense"]
-    units: Count
-
-
-class Conv2D(_Weighted):
-    type: Literal["conv2d"]
-    filters: Count
-    kernel_size: Count
-    padding: Literal["same", "valid"]
-
-
-class MaxPooling2D(Schema):
-    type: Literal["max_pooling2d"]
-    pool_size: Count
-
-
-class BatchNormalization(Schema):
-    type: Literal["batch_normalization"]
-
-
-class Dropout(Schema):
-    type: Literal["dropout"]
-    rate: Decay
-
-
-Layer = Annotated[Flatten | Dense | Conv2D | MaxPooling2D | BatchNormalization | Dropout, Field(discriminator="type")]
-
-
-class Regularizer(Schema):
+class Regularizer(Part):
     """Coefficients of the penalty l1·Σ|w| + l2·Σw² (Keras' L1L2)."""
 
     l1: NotNegative
     l2: NotNegative
 
 
-class Regularizers(Schema):
+class Regularizers(Part):
     """The penalties on every layer marked `regularized`."""
 
     kernel: Regularizer
@@ -127,50 +127,52 @@ class Regularizers(Schema):
         return any(part.l1 or part.l2 for part in (self.kernel, self.bias, self.activity))
 
 
-class SGD(Schema):
-    name: Literal["sgd"]
-    learning_rate: Positive
-    momentum: Decay
+class Optimizer(Part):
+    """A Keras optimizer: `name` is its class in snake case, every other key an argument of its constructor.
+
+    `learning_rate`: a number, or a schedule of keras.optimizers.schedules as {type: cosine_decay, ...}. The other keys
+    that are named here are those whose range Keras does not check.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    learning_rate: Positive | Plain
+    momentum: Decay | None = None
+    rho: Decay | None = None
+    beta_1: Decay | None = None
+    beta_2: Decay | None = None
+    epsilon: Positive | None = None
+    weight_decay: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _plain_arguments(self) -> Optimizer:
+        _plain(self.model_extra)
+        return self
 
 
-class RMSprop(Schema):
-    name: Literal["rmsprop"]
-    learning_rate: Positive
-    rho: Decay
-    momentum: Decay
-    epsilon: Positive
+class Training(Part):
+    """The budget.
 
+    `loss`: Keras' name, or {type: huber, delta: 2.0}; `class_weight`: as Keras' `fit` takes it; `early_stopping`,
+    `reduce_lr_on_plateau`: the arguments of these callbacks; `shuffle`: anew before every epoch (true), never (false),
+    or once, as Keras' `fit` does after `set_random_seed`.
+    """
 
-class Adam(Schema):
-    name: Literal["adam"]
-    learning_rate: Positive
-    beta_1: Decay
-    beta_2: Decay
-    epsilon: Positive
-
-
-class AdamW(Schema):
-    name: Literal["adamw"]
-    learning_rate: Positive
-    beta_1: Decay
-    beta_2: Decay
-    epsilon: Positive
-    weight_decay: NotNegative
-
-
-Optimizer = Annotated[SGD | RMSprop | Adam | AdamW, Field(discriminator="name")]
-
-
-class Training(Schema):
-    """The budget. `loss`: Keras' name; the metric is accuracy for classes, mean absolute error for regression."""
-
-    loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy", "mean_squared_error"]
+    loss: str | Plain
     batch_size: Count
     epochs: Count
+    class_weight: dict[int, NotNegative] | None = None
+    early_stopping: Plain | None = None
+    reduce_lr_on_plateau: Plain | None = None
+    shuffle: bool | Literal["once"] = True
 
 
-class Row(Schema):
-    """One model/regularizer combination with everything that can change its numbers."""
+class Row(Part):
+    """One model/regularizer combination with everything that can change its numbers.
+
+    The net is a chain of `layers`, or `keras`: the JSON that Keras' `to_json` gives of a net with branches.
+    """
 
     study: str
     row: str
@@ -178,8 +180,9 @@ class Row(Schema):
     device: Literal["auto", "cpu", "gpu"]
     dataset: Dataset
     split: Split
-    augmentation: Augmentation | None
-    layers: list[Layer]
+    augmentation: Augmentation | None = None
+    layers: list[Layer] | None = None
+    keras: Plain | None = None
     regularizers: Regularizers
     optimizer: Optimizer
     training: Training
@@ -193,19 +196,35 @@ class Row(Schema):
     @property
     def has_convolutions(self) -> bool:
         """Whether any layer is a convolution."""
-        return any(isinstance(layer, Conv2D) for layer in self.layers)
+        return any("conv" in kind for kind, _ in self.parts())
+
+    @property
+    def dropout(self) -> float:
+        """The largest rate of the net's dropouts; 0 without any."""
+        return max((values.get("rate") or 0.0 for kind, values in self.parts() if "dropout" in kind), default=0.0)
+
+    def shape(self) -> dict[str, Any]:
+        """The row without what may differ between rows that share their compiled programs: coefficients (but for which
+        are 0) and learning rate."""
+        values = self.model_dump(exclude={"study", "row", "seeds"})
+        for penalty in values["regularizers"].values():
+            penalty.update({kind: bool(coefficient) for kind, coefficient in penalty.items()})
+        if isinstance(values["optimizer"]["learning_rate"], float):
+            del values["optimizer"]["learning_rate"]
+        return values
+
+    def parts(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Kind (in small letters) and arguments of all that Keras makes for the net: layers and what is inside them."""
+        nets = [self.keras] if self.layers is None else [layer.model_dump() for layer in self.layers]
+        return (part for net in nets for part in _parts(net))
 
     @model_validator(mode="after")
     def _consistent(self) -> Row:
-        outputs = output_shape(self.layers, self.dataset.shape)
-        expected = [self.dataset.classes or 1]
-        if not self.layers or not isinstance(self.layers[-1], Dense):
-            raise ValueError("layers: the last layer must be dense")
-        if outputs != expected:
-            raise ValueError(f"layers: the last layer gives shape {outputs}, but {self.dataset.name} needs {expected}")
-        if self.dataset.classes is None and self.training.loss != "mean_squared_error":
-            raise ValueError(f"training.loss: {self.training.loss} needs classes, but {self.dataset.name} has none")
-        if self.regularizers.any and not any(getattr(layer, "regularized", False) for layer in self.layers):
+        if (self.layers is None) == (self.keras is None):
+            raise ValueError("layers: the net needs layers, or keras: a file that Keras' to_json wrote, and not both")
+        if self.layers == []:
+            raise ValueError("layers: there are none")
+        if self.regularizers.any and not any(layer.regularized for layer in self.layers or []):
             raise ValueError("regularizers: there are penalties, but no layer is marked regularized: true")
         if self.augmentation is not None and len(self.dataset.shape) != 3:
             raise ValueError(
@@ -214,39 +233,19 @@ class Row(Schema):
         return self
 
 
-def output_shape(layers: list[Layer], shape: list[int]) -> list[int]:
-    """Shape of one sample behind `layers`, from its `shape` before them.
-
-    Raises:
-        ValueError: a layer does not fit; the text names it.
-    """
-    shape = list(shape)
-    for index, layer in enumerate(layers):
-        where = f"layers.{index} ({layer.type})"
-        if isinstance(layer, Conv2D | MaxPooling2D):
-            if len(shape) != 3:
-                raise ValueError(f"{where}: needs images (height, width, channels), but gets shape {shape}")
-            size = layer.pool_size if isinstance(layer, MaxPooling2D) else layer.kernel_size
-            if min(shape[:2]) < size:
-                raise ValueError(f"{where}: a window of {size} does not fit shape {shape}")
-        match layer:
-            case Flatten():
-                size = 1
-                for side in shape:
-                    size *= side
-                shape = [size]
-            case Dense():
-                if len(shape) != 1:
-                    raise ValueError(f"{where}: needs a vector, but gets shape {shape}; put a flatten layer before it")
-                shape = [layer.units]
-            case Conv2D():
-                border = layer.kernel_size - 1 if layer.padding == "valid" else 0
-                shape = [shape[0] - border, shape[1] - border, layer.filters]
-            case MaxPooling2D():
-                shape = [shape[0] // layer.pool_size, shape[1] // layer.pool_size, shape[2]]
-    return shape
-
-
 def load_row(path: Path) -> Row:
     """Read a resolved row that `compose` wrote."""
     return validate(Row, read_yaml(path), str(path))
+
+
+def _parts(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As `Row.parts`, of a layer's mapping or of a net's JSON (where the arguments stand under `config`)."""
+    if isinstance(value, list):
+        for child in value:
+            yield from _parts(child)
+    elif isinstance(value, dict):
+        kind = value.get("type", value.get("class_name"))
+        if isinstance(kind, str):
+            inner = value.get("config")
+            yield kind.lower(), inner if "class_name" in value and isinstance(inner, dict) else value
+        yield from _parts(list(value.values()))

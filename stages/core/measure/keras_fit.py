@@ -110,10 +110,10 @@ def engine_seconds(row: Row, samples: Splits, epochs: int, device: str, threads:
     """Seconds of the engine for an epoch of a seed, compiled and run once before; and the share of epochs evaluated."""
     engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
     groups = [
-        [training.Progress(seed, engine.start(seed)) for seed in range(first, min(first + engine.lanes, row.seeds))]
+        [engine.start(seed) for seed in range(first, min(first + engine.lanes, row.seeds))]
         for first in range(0, row.seeds, engine.lanes)
     ]
-    engine.advance([training.Progress(one.seed, one.state) for one in groups[0]])  # compiles; its result is dropped
+    engine.advance([engine.start(one.seed) for one in groups[0]])  # compiles; its result is dropped
 
     def advance(group: list[training.Progress]) -> None:
         while group[0].epoch < epochs:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.core.config.row import Row
 from stages.core.data.splits import Splits
-from stages.core.training import models
+from stages.core.training import models, vocabulary
 
 
 def document_model(row: Row, seed: int) -> keras.Sequential:
@@ -26,10 +26,8 @@ def document_model(row: Row, seed: int) -> keras.Sequential:
 
 def optimizer(row: Row) -> keras.optimizers.Optimizer:
     """Keras' optimizer with the row's values."""
-    kinds = {"sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
-    kinds |= {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
-    values = row.optimizer.model_dump()
-    return kinds[values.pop("name")](**values)
+    cls, arguments = vocabulary.optimizer(row.optimizer.model_dump())
+    return cls(**arguments)
 
 
 def arrays(row: Row, samples: Splits) -> Splits:

@@ -91,7 +91,7 @@ def record(row: Row, key: str, folder: Path, earlier: Mapping[str, Any]) -> dict
         },
         "versions": {name: version(name) for name in PACKAGES},
         "device": device,
-        "parameters": engine.model.count_params(),
+        "parameters": engine.net.model.count_params(),
         "seeds": [seeds[seed] for seed in range(row.seeds)],
     }
 

@@ -240,7 +240,7 @@ def summarize(record: Record) -> Summary:
         first_non_finite_epoch=_array([seed.first_non_finite_epoch for seed in seeds]),
         weight_norms={
             path: _array([seed.weight_norms[path] for seed in seeds])
-            for path in _from_input_to_output(record.config["layers"], seeds[0].weight_norms)
+            for path in _from_input_to_output(record.config.get("layers", []), seeds[0].weight_norms)
         },
         top_class_share={
             split: _array([(seed.top_class_share or {}).get(split) for seed in seeds])

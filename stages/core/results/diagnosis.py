@@ -153,13 +153,20 @@ def without_regularization(config: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "weight_decay"}
     if optimizer["name"] == "adamw":  # Adam with decoupled weight decay
         optimizer["name"] = "adam"
-    layers = [
-        {key: value for key, value in layer.items() if key != "regularized"}
-        for layer in config["layers"]
-        if layer["type"] != "dropout"
-    ]
     kept = {key: value for key, value in config.items() if key not in {"row", "fingerprint", "regularizers"}}
-    return {**kept, "layers": layers, "optimizer": optimizer}
+    nets = {key: _unregularized(kept[key]) for key in ("layers", "keras") if key in kept}
+    return {**kept, **nets, "optimizer": optimizer}
+
+
+def _unregularized(part: Any) -> Any:
+    """A net, or a part of one, without penalties; dropouts are gone from a chain, and in a graph have no rate."""
+    if isinstance(part, list):
+        return [_unregularized(one) for one in part if not (isinstance(one, dict) and "dropout" in one.get("type", ""))]
+    if not isinstance(part, dict):
+        return part
+    gone = {"config"} if "dropout" in str(part.get("class_name")).lower() else set()
+    penalties = {"regularized"} | {key for key in part if key.endswith("_regularizer")}
+    return {key: _unregularized(value) for key, value in part.items() if key not in gone | penalties}
 
 
 # --- labels

@@ -1,41 +1,49 @@
-"""Keras models from rows: the layers are Keras' own, their initial weights depend on the seed alone."""
+"""Keras models from rows: the layers are Keras' own, their initial weights and noise depend on seed and place alone."""
 
 from __future__ import annotations
 
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import keras
 import numpy as np
-import tensorflow as tf
 
-from stages.core.config.row import (
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    Initializer,
-    MaxPooling2D,
-    Regularizer,
-    Row,
-)
+from stages.core.config.row import Layer, Regularizers, Row
+from stages.core.training import vocabulary
+from stages.core.training.dropout import ThreefryDropout
+
+WEIGHTED = ("kernel_initializer", "embeddings_initializer", "depthwise_initializer")  # of layers that count as such
+DRAWS_APART = ("MultiHeadAttention", "GroupedQueryAttention")  # one initializer, several weights: each its own draw
 
 
-def build(row: Row, seed: int, l1_l2: type[keras.Regularizer] = keras.regularizers.L1L2) -> keras.Sequential:
-    """The row's Keras model with the initial weights of `seed`, its penalties made by `l1_l2`.
+def build(row: Row, seed: int) -> keras.Model:
+    """The row's Keras model with the initial weights of `seed`.
 
     Weights are drawn by (seed, position among the layers that have weights), so that rows that differ in regularizers
-    or dropout start from the same weights, seed by seed. Layers are named after their type and position (`dense_2`).
+    or dropout start from the same weights, seed by seed; noise is drawn by (seed, kind, position among its kind). The
+    layers of a chain are named after their type and position (`dense_2`).
+
+    Raises:
+        ValueError: Keras refuses it; the text says which layer.
     """
-    counts: dict[str, int] = {}
-    layers = []
-    for config in row.layers:
-        if isinstance(config, Dropout) and config.rate == 0:
-            continue
-        counts[config.type] = counts.get(config.type, 0) + 1
-        weighted = counts.get("dense", 0) + counts.get("conv2d", 0)
-        layers.append(
-            _layer(config, f"{config.type}_{counts[config.type]}", row, seed, weighted, counts[config.type], l1_l2)
-        )
-    return keras.Sequential([keras.Input(row.dataset.shape), *layers])
+    with _drawn_from(derived_seed(seed, "net")):
+        if row.keras is not None:
+            return _seeded_graph(row.keras, seed)
+        return _seeded_chain(row, seed)
+
+
+def paths(model: keras.Model) -> list[str]:
+    """Names of the trainable weights, in their order: layer/weight, or layer/.../weight where layers are inside."""
+    names = {}
+    for layer in model.layers:
+        for variable in layer.trainable_variables:
+            inside = variable.path.rpartition(f"{layer.name}/")[2]
+            names[id(variable)] = f"{layer.name}/{inside}"
+    return [names[id(variable)] for variable in model.trainable_variables]
 
 
 def derived_seed(*axes: int | str) -> int:
@@ -44,81 +52,80 @@ def derived_seed(*axes: int | str) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
 
-class ThreefryDropout(keras.layers.Dropout):
-    """Keras' inverted dropout, its masks drawn by Threefry: Keras' own generator takes longer than the rest of a step.
-
-    Threefry: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
-    Of 2^32 values, rate x 2^32 drop a unit.
-    """
-
-    def call(self, inputs, training=False):
-        if not training:
-            return inputs
-        bits = _random_bits(inputs, self.seed_generator.next())
-        return tf.where(bits >= int(self.rate * 2**32), inputs / (1 - self.rate), 0.0)
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _random_bits(like, seed):
-    """uint32 in the shape of `like`, from `seed` (2,); compiled by XLA also inside programs that are not."""
-    seed = tf.cast(seed, tf.int32)
-    return tf.random.stateless_uniform(tf.shape(like), seed, minval=None, maxval=None, dtype=tf.uint32, alg="threefry")
+def _seeded_chain(row: Row, seed: int) -> keras.Sequential:
+    places = _Places(seed)
+    model = keras.Sequential([keras.Input(row.dataset.shape)])
+    for index, config in enumerate(row.layers):
+        if config.type == "dropout" and config.rate == 0:
+            continue
+        try:
+            layer = vocabulary.layer(_arguments(config, row.regularizers), places.name(config.type))
+            model.add(places.seeded(layer))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"layers.{index} ({config.type}): {error}") from None
+    return model
 
 
-def _layer(config, name: str, row: Row, seed: int, weighted: int, position: int, l1_l2: type) -> keras.Layer:
-    match config:
-        case Flatten():
-            return keras.layers.Flatten(name=name)
-        case Dense():
-            return keras.layers.Dense(config.units, name=name, **_weighted(config, row, seed, weighted, l1_l2))
-        case Conv2D():
-            return keras.layers.Conv2D(
-                config.filters,
-                config.kernel_size,
-                padding=config.padding,
-                name=name,
-                **_weighted(config, row, seed, weighted, l1_l2),
-            )
-        case MaxPooling2D():
-            return keras.layers.MaxPooling2D(config.pool_size, name=name)
-        case BatchNormalization():
-            return keras.layers.BatchNormalization(name=name)
-        case Dropout():
-            return ThreefryDropout(config.rate, seed=derived_seed(seed, "dropout", position), name=name)
+def _seeded_graph(net: dict[str, Any], seed: int) -> keras.Model:
+    """The net that Keras' JSON describes, weights and noise drawn as those of a chain."""
+    vocabulary.refuse_code(net)
+    model = keras.models.model_from_json(json.dumps(net))
+    places = _Places(seed)
+    return keras.models.clone_model(model, clone_function=places.seeded, recursive=True)
 
 
-def _weighted(config: Dense | Conv2D, row: Row, seed: int, weighted: int, l1_l2: type) -> dict:
-    penalties = {}
-    if config.regularized:
-        penalties = {
-            f"{kind}_regularizer": _regularizer(getattr(row.regularizers, kind), l1_l2)
-            for kind in ("kernel", "bias", "activity")
-        }
-    return {
-        "activation": config.activation,
-        "kernel_initializer": _initializer(
-            config.kernel_initializer or Initializer(name="glorot_uniform"), derived_seed(seed, "kernel", weighted)
-        ),
-        "bias_initializer": _initializer(
-            config.bias_initializer or Initializer(name="zeros"), derived_seed(seed, "bias", weighted)
-        ),
-        **penalties,
-    }
+class _Places:
+    """Counts layers as they come, and gives each the seeds of its place."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.named: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+        self.weighted = 0
+
+    def name(self, kind: str) -> str:
+        self.named[kind] += 1
+        return f"{kind}_{self.named[kind]}"
+
+    def seeded(self, layer: keras.Layer) -> keras.Layer:
+        """`layer`, which has no weights yet, made again with seeds."""
+        config, cls = layer.get_config(), type(layer)
+        kind = vocabulary.name_of(cls)
+        self.kinds[kind] += 1
+        self.weighted += any(key in config for key in WEIGHTED)
+        for key, value in config.items():
+            inner = value.get("config") if isinstance(value, dict) else None
+            random_one = key.endswith("_initializer") and isinstance(inner, dict) and "seed" in inner
+            if random_one and cls.__name__ not in DRAWS_APART:
+                inner["seed"] = derived_seed(self.seed, key.removesuffix("_initializer"), self.weighted)
+        if "seed" in config:
+            config["seed"] = derived_seed(self.seed, kind, self.kinds[kind])
+        if cls is keras.layers.Dropout and config.get("noise_shape") is None:
+            cls = ThreefryDropout
+        return cls.from_config(config)
 
 
-def _initializer(config: Initializer, seed: int) -> keras.Initializer:
-    match config.name:
-        case "glorot_uniform":
-            return keras.initializers.GlorotUniform(seed=seed)
-        case "he_normal":
-            return keras.initializers.HeNormal(seed=seed)
-        case "random_normal":
-            return keras.initializers.RandomNormal(mean=0.0, stddev=config.stddev, seed=seed)
-        case "zeros":
-            return keras.initializers.Zeros()
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    """Meanwhile Keras draws from `seed` the seeds that nobody gives it: those of layers inside of layers."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
-def _regularizer(config: Regularizer, l1_l2: type) -> keras.Regularizer | None:
-    if config.l1 == 0 and config.l2 == 0:
-        return None  # as if it were not there: no graph, no cost
-    return l1_l2(l1=config.l1, l2=config.l2)
+def _arguments(config: Layer, regularizers: Regularizers) -> dict[str, Any]:
+    """Of a layer: `regularized` is short for those of the row's penalties that are not zero."""
+    values = config.model_dump()
+    if not values.pop("regularized", False):
+        return values
+    for place in Regularizers.model_fields:
+        coefficients = getattr(regularizers, place)
+        key = f"{place}_regularizer"
+        if key in values:
+            raise ValueError(f"{key}: the layer is marked regularized: true, so the row says which it is")
+        if coefficients.l1 or coefficients.l2:  # without, it is as if it were not there: no graph, no cost
+            values[key] = coefficients.model_dump()
+    return values

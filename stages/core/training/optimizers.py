@@ -1,89 +1,49 @@
-"""Keras' optimizers as pure functions: (weights, slots, gradients, step) -> (weights, slots).
+"""Keras' own optimizers as pure functions: (weights, state, gradients) -> (weights, state).
 
-Keras keeps an optimizer's state in variables, which ties one compiled program to one model. Here the state is an
-argument, so that all seeds of a row share one program. The formulas are those of Keras 3
-(keras/src/optimizers/{sgd,rmsprop,adam,adamw}.py), operation for operation;
-tests/test_sameness.py holds each against Keras' own `train_on_batch`.
+Keras keeps an optimizer's state in variables, which ties a compiled program to one model. In a `keras.StatelessScope`
+these variables stand for values that are handed in, so that all seeds of a row share one program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import keras
 import tensorflow as tf
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
+from keras.src.optimizers.base_optimizer import BaseOptimizer
 
-from stages.core.config.row import SGD, Adam, AdamW, Optimizer, RMSprop
+from stages.core.config.row import Optimizer
+from stages.core.training import vocabulary
 
 Tensors = list[tf.Tensor]
-Update = Callable[[tf.Tensor, Tensors, tf.Tensor], tuple[tf.Tensor, Tensors]]
 
 
-def n_slots(config: Optimizer) -> int:
-    """Number of arrays of a weight's own shape that the optimizer keeps for each weight."""
-    match config:
-        case SGD():
-            return int(config.momentum > 0)
-        case RMSprop():
-            return 1 + int(config.momentum > 0)
-        case Adam() | AdamW():
-            return 2
+class Stateless(TFOptimizer):
+    """What Keras' optimizers have for TensorFlow writes to tf.Variable past the scope; here is Keras' own again."""
+
+    assign = BaseOptimizer.assign
+    assign_add = BaseOptimizer.assign_add
+    assign_sub = BaseOptimizer.assign_sub
+    stateless_apply = BaseOptimizer.stateless_apply
+    _var_key = BaseOptimizer._var_key
+    _apply_weight_decay = BaseOptimizer._apply_weight_decay
+    _backend_update_step = BaseOptimizer._backend_update_step
+    _backend_increment_gradient_accumulators = BaseOptimizer._backend_increment_gradient_accumulators
+    _overwrite_model_variables_with_average_value = BaseOptimizer._overwrite_model_variables_with_average_value
 
 
-def apply(
-    config: Optimizer, rate: tf.Tensor, weights: Tensors, slots: list[Tensors], gradients: Tensors, step: tf.Tensor
-):
-    """One optimizer step.
+def build(config: Optimizer, weights: list[keras.Variable]) -> keras.Optimizer:
+    """The optimizer of a model's trainable `weights`; `stateless_apply` is its pure function.
 
-    Args:
-        config: which optimizer, with its hyperparameters.
-        rate: scalar float32, the learning rate; not taken from `config`, so that rows that differ in it alone have the
-            same programs.
-        weights: float32 tensors of any shapes.
-        slots: for each weight its `n_slots` tensors, zeros before the first step.
-        gradients: of the loss, shaped like `weights`.
-        step: scalar float32, number of steps made before this one (Keras' `iterations`).
-
-    Returns:
-        New weights and new slots.
+    Raises:
+        ValueError: Keras refuses it.
     """
-    update = _updates(config, rate, step)
-    results = [update(w, s, g) for w, s, g in zip(weights, slots, gradients, strict=True)]
-    return [weight for weight, _ in results], [slot for _, slot in results]
+    cls, arguments = vocabulary.optimizer(config.model_dump())
+    optimizer = type(cls.__name__, (cls, Stateless), {})(**arguments)
+    optimizer.build(weights)
+    return optimizer
 
 
-def _updates(config: Optimizer, rate: tf.Tensor, step: tf.Tensor) -> Update:
-    match config:
-        case SGD():
-            return lambda w, s, g: _sgd(config, rate, w, s, g)
-        case RMSprop():
-            return lambda w, s, g: _rmsprop(config, rate, w, s, g)
-        case Adam() | AdamW():
-            return lambda w, s, g: _adam(config, rate, w, s, g, step)
-
-
-def _sgd(config: SGD, rate, weight, slots, gradient):
-    if not slots:
-        return weight - gradient * rate, slots
-    velocity = slots[0] * config.momentum - gradient * rate
-    return weight + velocity, [velocity]
-
-
-def _rmsprop(config: RMSprop, rate, weight, slots, gradient):
-    mean_square = config.rho * slots[0] + (1 - config.rho) * tf.square(gradient)
-    increment = rate * gradient / tf.sqrt(mean_square + config.epsilon)
-    if len(slots) == 1:
-        return weight - increment, [mean_square]
-    velocity = config.momentum * slots[1] + increment
-    return weight - velocity, [mean_square, velocity]
-
-
-def _adam(config: Adam | AdamW, rate, weight, slots, gradient, step):
-    if isinstance(config, AdamW):  # decoupled: before the step, on every weight, as Keras does
-        weight = weight - weight * config.weight_decay * rate
-    first, second = slots
-    power_1 = tf.pow(config.beta_1, step + 1)
-    power_2 = tf.pow(config.beta_2, step + 1)
-    alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
-    first = first + (gradient - first) * (1 - config.beta_1)
-    second = second + (tf.square(gradient) - second) * (1 - config.beta_2)
-    return weight - first * alpha / (tf.sqrt(second) + config.epsilon), [first, second]
+def keras_optimizer(config: Optimizer) -> keras.Optimizer:
+    """Keras' own, as `compile` takes it."""
+    cls, arguments = vocabulary.optimizer(config.model_dump())
+    return cls(**arguments)

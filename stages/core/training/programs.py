@@ -36,12 +36,8 @@ def shape(row: Row, threads: int, environment: Mapping[str, str]) -> str:
         threads: programs that run at once; XLA compiles for a pool of so many threads.
         environment: where the compiler's settings are.
     """
-    parts = row.model_dump(exclude={"study", "row", "seeds"})
-    for penalty in parts["regularizers"].values():
-        penalty.update({kind: bool(coefficient) for kind, coefficient in penalty.items()})
-    del parts["optimizer"]["learning_rate"]
     compiler = [threads, _instructions(), *(environment.get(name, "") for name in COMPILER)]
-    return hashlib.sha256(json.dumps([parts, compiler], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([row.shape(), compiler], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def use(folder: Path, environment: MutableMapping[str, str]) -> None:

@@ -20,6 +20,26 @@ def workers(seeds: int, cores: int) -> int:
     return -(-seeds // max(1, seeds // cores))
 
 
+def load() -> None:
+    """Import TensorFlow and Keras, without what training does not use and what they say as they load."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    blocked = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))
+    gc.disable()  # thousands of modules come to stay: looking through them again and again took a quarter of the time
+    try:
+        with _quiet():
+            import keras  # noqa: F401
+            import tensorflow as tf
+
+            tf.config.list_physical_devices("GPU")
+    finally:
+        for name in blocked:
+            del sys.modules[name]
+        gc.freeze()
+        gc.enable()
+
+
 def prepare(device: str, threads: int, convolutions: bool) -> str:
     """Import TensorFlow and choose the device; call once, before anything else imports it.
 
@@ -37,23 +57,11 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
     Raises:
         UserError: a GPU is asked for and TensorFlow sees none.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
-    blocked = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))
-    gc.disable()  # thousands of modules come to stay: looking through them again and again took a quarter of the time
-    try:
-        with _quiet():
-            import keras  # noqa: F401
-            import tensorflow as tf
+    load()
+    import tensorflow as tf
 
-            gpus = tf.config.list_physical_devices("GPU")
-    finally:
-        for name in blocked:
-            del sys.modules[name]
-        gc.freeze()
-        gc.enable()
+    gpus = tf.config.list_physical_devices("GPU")
     # TensorFlow's own operations split over this pool, so it gets one thread; XLA's whole programs run in it, one a
     # thread, and are compiled differently for a pool of one.
     tf.config.threading.set_intra_op_parallelism_threads(1 if convolutions else max(2, threads))
