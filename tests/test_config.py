@@ -225,7 +225,6 @@ MISTAKES = {
     "no budget": (DEMO, "training: {loss", "training: null #", ["row l2", "training"]),
     "unknown loss": (DEMO, "loss: sparse_cat", "loss: sparce_cat", ["training.loss"]),
     "no split": (DEMO, "split: {", "split: null # {", ["row l2", "split"]),
-    "augmentation left out": (DEMO, "augmentation: null\n", "", ["row l2", "augmentation"]),
     "validation without size": (DEMO, "validation: none", "validation: tail", ["split", "size"]),
     "monitored samples that are not there": (DEMO, "monitor: test", "monitor: validation", ["split", "monitor"]),
     "share of 1": (DEMO, "validation: none, size: null", "validation: tail, size: 1.0", ["split.size"]),
@@ -261,20 +260,47 @@ MISTAKES = {
     "unknown setting of a model": (MODEL, "activation: relu", "activation: relu\nrate: 0.1", ["model.rate"]),
     "units as text": (MODEL, "units: 128", "units: many", ["layers.1", "units", "many"]),
     "no units": (MODEL, "units: 128", "units: 0", ["layers.1", "units"]),
-    "layer that needs a vector": (MODEL, "  - {type: flatten}\n", "", ["layers.0", "flatten"]),
+    "layer that needs a vector": (MODEL, "  - {type: flatten}\n", "", ["layers", "flatten"]),
     "layer that needs images": (
         MODEL,
         "- {type: flatten}",
         "- {type: max_pooling2d, pool_size: 2}\n  - {type: flatten}",
-        ["layers.0", "images"],
+        ["layers.0", "ndim=4"],
     ),
     "outputs that are not the classes": (MODEL, "units: 10", "units: 11", ["layers", "[11]", "[10]"]),
-    "dropout at the end": (
+    "near names of a layer": (MODEL, "type: flatten", "type: flaten", ["did you mean flatten"]),
+    "near names of an argument": (MODEL, "units: 128", "unit: 128", ["layers.1", "unit:", "did you mean units"]),
+    "near names of an optimizer": (ADAM, "name: adam", "name: adma", ["optimizer", "did you mean adam"]),
+    "layer that runs code": (MODEL, "type: flatten", "type: lambda, function: x", ["layers.0", "lambda"]),
+    "initializer that Keras has not": (
         MODEL,
-        "units: 10, activation: softmax}",
-        "units: 10, activation: softmax}\n  - {type: dropout, rate: 0.5}",
-        ["last layer"],
+        "units: 128, ",
+        "units: 128, bias_initializer: {type: l3}, ",
+        ["layers.1", "bias_initializer", "l3"],
     ),
+    "regularized by row and by itself": (
+        MODEL,
+        "units: 128, ",
+        "units: 128, kernel_regularizer: l2, ",
+        ["layers.1", "kernel_regularizer", "regularized: true"],
+    ),
+    "schedule without its arguments": (ADAM, "0.001", "{type: cosine_decay}", ["optimizer", "initial_learning_rate"]),
+    "patience of what is not measured": (
+        DEMO,
+        "epochs: 10",
+        "epochs: 10, early_stopping: {monitor: val_f1}",
+        ["training.early_stopping", "val_f1", "val_loss"],
+    ),
+    "unknown argument of a callback": (
+        DEMO,
+        "epochs: 10",
+        "epochs: 10, early_stopping: {patient: 3}",
+        ["training.early_stopping", "patient", "did you mean patience"],
+    ),
+    "weight of a class that is not there": (
+        DEMO, "epochs: 10", "epochs: 10, class_weight: {10: 2.0}", ["class_weight", "10", "digits"]
+    ),
+    "file of a net that is not there": (MODEL, "layers:", "keras: net.json\nlayers:", ["model.keras", "net.json"]),
     "dropout of everything": (MODEL, "- {type: flatten}", "- {type: dropout, rate: 1.0}", ["layers.0", "rate"]),
     "no layers": (MODEL, "layers:", "layers: []\nlayer:", ["layer"]),
     "layers as text": (MODEL, (ROOT / MODEL).read_text(encoding="utf-8"), "layers: dense\n", ["layers", "dense"]),
@@ -416,7 +442,7 @@ ABUSES = [
     "model=null",
     "model=../optimizer/adam",
     "model=kin8nm",
-    "model.activation=swish",
+    "model.activation=swoosh",
     "model.activation=${oc.env:HOME}",
     "model.activation=${hydra:job.name}",
     "model.activation=${model.activation}",
@@ -573,6 +599,7 @@ def test_any_study_is_valid_or_refused_in_one_line(fuzzed, study):
         _, rows = composition.compose(
             folder / "conf", "demo", copy.deepcopy(params), lambda _: SHEET, lambda row: "0" * 64
         )
+        compose.net_facts(path, rows)
     except UserError as error:
         message = str(error)
         assert "\n" not in message
@@ -602,7 +629,7 @@ def assert_sensible(row: Row):
     for layer in values["layers"]:
         assert layer["type"] in {"flatten", "dense", "dropout"}
         assert 0 <= layer.get("rate", 0) < 1
-        assert layer.get("activation", "relu") in {"relu", "tanh", "sigmoid", "linear", "softmax"}
+        assert layer.get("activation", "relu") in {"relu", "tanh", "sigmoid", "linear", "softmax", "elu"}
     assert values["split"]["monitor"] == "test" or values["split"]["validation"] != "none"
     assert yaml.safe_load(composition.to_yaml(values)).keys() == values.keys()
 

@@ -173,7 +173,9 @@ def test_shorter_chunks_are_the_same_training(engine, row, trained, monkeypatch)
 def train_stage(engine, tmp_path, monkeypatch):
     """The stage's own part of a training, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return lambda threads=1: records.to_text(recording._train(engine, "test/test", list(range(SEEDS)), tmp_path / "saved", threads))
+    return lambda threads=1: records.to_text(
+        recording._train(engine, "test/test", list(range(SEEDS)), tmp_path / "saved", threads)
+    )
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -36,10 +36,8 @@ class Callbacks:
             if config is None:
                 continue
             rises = "accuracy" in str(config.get("monitor", "val_loss"))
-            try:
+            with vocabulary.located(f"training.{name}"):
                 self.callbacks[name] = vocabulary.callback(cls, {"mode": "max" if rises else "min", **config})
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"training.{name}: {error}") from None
         self.stop_training = False
         self.optimizer = self
         self.learning_rate: Any = None

@@ -148,7 +148,11 @@ class Programs:
         def inputs(begin, size):
             return _scaled(evaluation.part(data.x, begin, size), data)
 
-        return self._of_each(lambda one: self.saturation.shares(inputs, one, (start, batches, rest), self.full), state)
+        def of_one_seed(state):
+            self.net.take(state.values)
+            return self.saturation.shares(inputs, state, (start, batches, rest), self.full)
+
+        return self._of_each(of_one_seed, state)
 
     def _of_each(self, measure: Callable[[State], tf.Tensor], state: State) -> tf.Tensor:
         return measure(state) if self.lanes == 1 else tf.map_fn(measure, state, fn_output_signature=tf.float32)

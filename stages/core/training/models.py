@@ -53,17 +53,20 @@ def derived_seed(*axes: int | str) -> int:
 
 
 def _seeded_chain(row: Row, seed: int) -> keras.Sequential:
-    places = _Places(seed)
-    model = keras.Sequential([keras.Input(row.dataset.shape)])
+    places, layers = _Places(seed), {}
     for index, config in enumerate(row.layers):
         if config.type == "dropout" and config.rate == 0:
             continue
-        try:
+        where = f"layers.{index} ({config.type})"
+        with vocabulary.located(where):
             layer = vocabulary.layer(_arguments(config, row.regularizers), places.name(config.type))
-            model.add(places.seeded(layer))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"layers.{index} ({config.type}): {error}") from None
-    return model
+            layers[where] = places.seeded(layer)
+    try:
+        return keras.Sequential([keras.Input(row.dataset.shape), *layers.values()])
+    except Exception:
+        refused = next((where for where, layer in layers.items() if not layer._inbound_nodes), "layers")
+        with vocabulary.located(refused):
+            raise
 
 
 def _seeded_graph(net: dict[str, Any], seed: int) -> keras.Model:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from stages.core.config.row import Row
-from stages.core.training import models, optimizers, penalties
+from stages.core.training import models, optimizers, penalties, vocabulary
 from stages.core.training.state import State
 from stages.core.training.targets import Task
 
@@ -23,8 +23,10 @@ class Net:
 
     def __init__(self, row: Row, seed: int = 0):
         self.model = models.build(row, seed)
-        self.task = Task(row.dataset, row.training.loss, self.model.output_shape[-1])
-        self.optimizer = optimizers.build(row.optimizer, self.model.trainable_variables)
+        with vocabulary.located("training.loss"):
+            self.task = Task(row.dataset, row.training.loss, self.model.output_shape[-1])
+        with vocabulary.located("optimizer"):
+            self.optimizer = optimizers.build(row.optimizer, self.model.trainable_variables)
         self.at_run_time = penalties.take_at_run_time(self.model)
         self.regularizers = [v.regularizer for v in self.model.trainable_variables]
         self.weighted = row.training.class_weight is not None
@@ -44,7 +46,7 @@ class Net:
         Returns:
             The new state; data loss, penalty and metric of the batch before the step, summed over its samples, scalars.
         """
-        self._take(state.values)
+        self.take(state.values)
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             outputs, others, losses = self.model.stateless_call(
@@ -56,7 +58,7 @@ class Net:
             loss = tf.add_n([data_loss, *activity])
         gradients = [_dense(gradient) for gradient in tape.gradient(loss, state.weights)]
         weights, optimizer, penalty = self.update(state.weights, state.optimizer, gradients, state.values)
-        self._take(state.values)
+        self.take(state.values)
         size = float(x.shape[0])
         penalty = tf.add_n([penalty, *activity])
         sums = [data_loss * size, penalty * size, tf.reduce_sum(self.task.metric(y, outputs))]
@@ -67,7 +69,7 @@ class Net:
 
         float32 (3 + task.counted,), summed over the batch.
         """
-        self._take(state.values)
+        self.take(state.values)
         size = x.shape[0]
         outputs, _, losses = self.model.stateless_call(
             state.weights, state.others, x, training=False, return_losses=True
@@ -83,7 +85,7 @@ class Net:
     def _update(self, weights: list, optimizer: list, gradients: list, values: list) -> tuple[list, list, tf.Tensor]:
         """New weights and optimizer state by the gradients of the loss without the weights' penalties, and those
         penalties before the step, summed (). A gradient is None where the loss does not depend on the weight."""
-        self._take(values)
+        self.take(values)
         gradients = [
             extra if gradient is None else gradient if extra is None else gradient + extra
             for gradient, extra in zip(gradients, penalties.gradients(self.regularizers, weights), strict=True)
@@ -99,7 +101,7 @@ class Net:
         losses = self.task.loss(y, outputs, sample_weight=weights)
         return losses if losses.shape.rank else tf.fill([outputs.shape[0]], losses)
 
-    def _take(self, values: list) -> None:
+    def take(self, values: list) -> None:
         """Have the penalties use these coefficients, as long as nobody hands them others."""
         rest = iter(values)
         for one in self.at_run_time:

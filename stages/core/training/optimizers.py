@@ -38,7 +38,7 @@ def build(config: Optimizer, weights: list[keras.Variable]) -> keras.Optimizer:
         ValueError: Keras refuses it.
     """
     cls, arguments = vocabulary.optimizer(config.model_dump())
-    optimizer = type(cls.__name__, (cls, Stateless), {})(**arguments)
+    optimizer = type(cls.__name__, (cls, Stateless), {})(**arguments, name="optimizer")
     optimizer.build(weights)
     return optimizer
 

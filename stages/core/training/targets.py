@@ -35,12 +35,12 @@ class Task:
     def check(self) -> None:
         """ValueError if loss or outputs do not fit the data set."""
         classes, name = self.dataset.classes, self.dataset.name
-        if classes is None and "categorical" in vocabulary.name_of(type(self.loss)):
-            raise ValueError(f"training.loss: needs classes, but {name} has none")
         single = classes == 2 and self.outputs == 1 and not self.sparse
         expected = self.dataset.targets if classes is None or self.labels else classes
         if self.outputs != expected and not single:
             raise ValueError(f"layers: the last layer gives shape [{self.outputs}], but {name} needs [{expected}]")
+        if classes is None and "categorical" in vocabulary.name_of(type(self.loss)):
+            raise ValueError(f"training.loss: needs classes, but {name} has none")
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """Targets as the loss wants them, from class numbers or values (n,); what is (n, k) already stays so."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -67,6 +67,15 @@ def loss(config: str | Config) -> keras.Loss:
 def callback(cls: type[keras.callbacks.Callback], config: Config) -> keras.callbacks.Callback:
     """A callback of that class; ValueError, as of `layer`."""
     return cls(**_arguments(cls, config))
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say of what Keras refuses where it stands; it raises many kinds."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def refuse_code(net: Any) -> None:
