@@ -116,7 +116,7 @@ def _jax_can(row: Row, device: str) -> bool:
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
     if find_spec("jax") is None or (device == "gpu" and not any(map(find_spec, plugins))):
         return False
-    return all(layer.type in DENSE for layer in row.layers)
+    return all(layer.type in DENSE for layer in row.layers or [])
 
 
 def _measure(task: speed.Task, turn: int, samples: int, device: str) -> speed.Measurement:

@@ -181,7 +181,7 @@ def _compose_row(
 
 def _net(conf: Path, model: dict[str, Any], where: str) -> dict[str, Any]:
     """The net as a row has it: a chain of layers, or what a file beside the model's holds, as of to_json."""
-    net = {key: model[key] for key in ("layers", "keras") if key in model}
+    net: dict[str, Any] = {key: model[key] for key in ("layers", "keras") if key in model}
     if "keras" not in net:
         return {"layers": None, **net}
     name = net["keras"]

@@ -57,7 +57,7 @@ def fit_tuned(row: Row, samples: Splits, seeds: int, epochs: int) -> Trained:
         return model.fit(batches, epochs=epochs, verbose=0, callbacks=callbacks, **how)
 
     # On a CPU XLA slows convolutions down several times, and Keras' dropout tenfold.
-    plain = all(layer.type in {"flatten", "dense"} or getattr(layer, "rate", None) == 0 for layer in row.layers)
+    plain = all(layer.type in {"flatten", "dense"} or getattr(layer, "rate", None) == 0 for layer in row.layers or [])
     xla = True if plain else "auto"
     return _each_seed(row, seeds, {"jit_compile": xla, "steps_per_execution": TUNED_STEPS}, train)
 

@@ -42,7 +42,7 @@ def scaled(row: Row, x: np.ndarray) -> np.ndarray:
 def targets(row: Row, y: np.ndarray) -> np.ndarray:
     if row.dataset.classes is None:
         return y[:, None]
-    return y if row.training.loss.startswith("sparse") else keras.utils.to_categorical(y, row.dataset.classes)
+    return y if str(row.training.loss).startswith("sparse") else keras.utils.to_categorical(y, row.dataset.classes)
 
 
 def products(row: Row) -> list[int]:

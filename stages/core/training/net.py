@@ -37,8 +37,8 @@ class Net:
         """The state before the first step."""
         model = self.model
         parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
-        values = [value for one in self.at_run_time for value in one.values]
-        return State(*([tf.convert_to_tensor(v.value) for v in part] for part in parts), values)
+        weights, others, optimizer = ([tf.convert_to_tensor(v.value) for v in part] for part in parts)
+        return State(weights, others, optimizer, [value for one in self.at_run_time for value in one.values])
 
     def step(self, state: State, x: tf.Tensor, y: tf.Tensor, class_weight: tf.Tensor) -> tuple[State, list[tf.Tensor]]:
         """One step of the optimizer.

@@ -110,7 +110,7 @@ def name_of(cls: type) -> str:
 @cache
 def parameters(cls: type) -> frozenset[str]:
     """Names of the arguments that the constructor of a class takes; for a layer those of all layers among them."""
-    found = inspect.signature(cls.__init__).parameters.values()
+    found = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     names = {p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - {"self"}
     if issubclass(cls, keras.Layer) and any(p.kind is p.VAR_KEYWORD for p in found):
         names |= {"activity_regularizer", "trainable"}
