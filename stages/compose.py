@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError, run
-from stages.core.base.files import write_atomically
+from stages.core.base.files import keep, write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config import code, composition
 from stages.core.config.dataset import Sheet
@@ -50,6 +50,8 @@ def main() -> None:
         shutil.rmtree(BUILD / folder, ignore_errors=True)
     for path, text in texts.items():
         write_atomically(path, text)
+    for record in Path("results/runs").glob("*/*.json"):  # DVC removes it before its row trains anew
+        keep(record, BUILD / "records" / record.parent.name / record.name)
     print(f"{n_rows} rows of {len(params['studies'])} studies")
 
 

@@ -2,8 +2,8 @@
 
     regbench adopt [--reworded] [STUDY ...]
 
-For every row that only its code's fingerprint makes stale, seed 0 trains for the first recorded epochs; of every study
-one row trains whole. Where all numbers are those of the record, to its last digit, the record gets the new fingerprint
+For every row that only its code's fingerprint makes stale, seed 0 trains for an epoch; of every study one row
+trains whole. Where all numbers are those of the record, to its last digit, the record gets the new fingerprint
 and says how it was checked; a row with one difference stays stale, and `dvc repro` trains it. With --reworded a row's
 configuration may also be written in another way, as long as seeds and epochs are the same: its numbers decide.
 """
@@ -23,9 +23,8 @@ from stages.core.records import adoption, recording, records
 from stages.core.running import dvc
 
 ROWS, RUNS = Path("build/rows"), Path("results/runs")
-EPOCHS = 2  # of seed 0, of every row
 SAME, OTHER = "same", "other"
-START, WHOLE = f"seed 0, the first {EPOCHS} recorded epochs", "every seed to its end"
+START, WHOLE = "seed 0, the first recorded epoch", "every seed to its end"
 
 
 def main() -> None:
@@ -43,10 +42,10 @@ def main() -> None:
     candidates = stale(arguments.studies, arguments.reworded)
     differing = []
     for keys in candidates.values():
-        agreed = dict(checked(keys))
-        differing += [key for key in keys if not agreed.get(key)]
+        same = dict(checked(keys))
+        differing += [key for key in keys if not same.get(key)]
         for key in keys:
-            if agreed.get(key):
+            if same.get(key):
                 adopt(key, WHOLE if key == keys[0] else START)
     kept = [key for key in declared(arguments.studies) if is_current(key)]
     dvc.commit([f"train@{key}" for key in kept])
@@ -115,11 +114,10 @@ def check(keys: list[str]) -> Iterator[tuple[str, bool]]:
 
 
 def beginning(row: Row) -> dict[str, list[float]]:
-    """The curve of seed 0 over the first recorded epochs."""
+    """The curve of seed 0 over its first epoch."""
     from stages.core.training import engine as training
 
     engine = training.Engine(row, recording.load(row), "cpu")
     progress = engine.start(0)
-    while progress.epoch < min(EPOCHS, row.training.epochs):
-        engine.advance([progress])
+    engine.advance([progress])
     return progress.curve

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -72,6 +72,8 @@ def record(row: Row, key: str, folder: Path, earlier: Mapping[str, Any]) -> dict
 
     kept = {seed["seed"]: seed for seed in earlier.get("seeds", []) if earlier["device"] == device}
     missing = [seed for seed in range(row.seeds) if seed not in kept]
+    if kept:
+        print(f"{key}: seeds {_listed(missing)} train, seeds {_listed(kept)} stay")
     engine = training.Engine(row, samples, device, lanes=len(missing) if device == "gpu" else 1)
     with ThreadPoolExecutor(threads) as pool:
         engine.compile(pool)
@@ -107,6 +109,10 @@ def load(row: Row) -> splits.Splits:
             "run `dvc repro`, which describes them anew"
         )
     return splits.split(formats.reshaped(arrays, row.dataset.shape), row.split)
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds)) or "none"
 
 
 def _train(engine: Any, key: str, seeds: list[int], folder: Path, threads: int) -> list[dict[str, Any]]:
