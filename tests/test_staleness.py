@@ -131,7 +131,7 @@ def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale
     run(workspace, "regbench", "adopt", expect=0)
     assert ran(workspace) and not stale(workspace) & ALL
     first, other = (record(workspace, f"results/runs/{NAME}/{row}.json") for row in sorted(ROWS)[:2])
-    assert "every seed" in first["adopted"]["checked"]
+    assert "seeds 0 and 1" in first["adopted"]["checked"]
     assert "seed 0" in other["adopted"]["checked"]
     commit(workspace)
     penalties = workspace / "stages/core/training/penalties.py"
