@@ -453,9 +453,10 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, mo
 
         thread = threading.Thread(target=disturb)
         thread.start()
-        with Workers(client, {key: key for key in keys}, snapshot(), gpu=False) as fleet:
-            failed = driver.fan_out(fleet, rows, 0, lambda: False)
+        fleet = Workers(client, {key: key for key in keys}, snapshot(), gpu=False)
+        failed = driver.fan_out(fleet, rows, 0, lambda: False)
         thread.join()
+        fleet.close()
     assert failed == {}
     assert rows.keys(State.DONE) == keys
     assert sorted(taken) == sorted(keys)

@@ -41,5 +41,4 @@ def workers(where: str, jobs: int, stages: Mapping[str, str]) -> Iterator[Any]:
     with clusters.connected(where, jobs) as client:
         from stages.core.running.fleet import Workers, snapshot
 
-        with Workers(client, stages, snapshot(), read_yaml(Path("params.yaml"))["device"] == "gpu") as found:
-            yield found
+        yield Workers(client, stages, snapshot(), read_yaml(Path("params.yaml"))["device"] == "gpu")

@@ -10,6 +10,7 @@ After Ctrl-C the same command goes on, long rows from their last checkpoint.
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from stages.core.base import cores
@@ -32,4 +33,4 @@ def main() -> None:
         sys.exit(dvc.repro(*(["--keep-going"] if jobs > 1 else [])))
     stages = dvc.stale_rows()
     places = cores.at_once(n_cores, min(jobs, len(stages) or 1), len(gpus))
-    driver.run(stages, Local(stages, places, n_cores, gpus), retries=0)
+    driver.run(stages, nullcontext(Local(stages, places, n_cores, gpus)), retries=0)

@@ -41,13 +41,16 @@ class Fleet(Protocol):
     def take(self, records: Mapping[str, bytes]) -> Mapping[str, str]:
         """Make records, by row, results of this folder; gives those that are refused, with the reason."""
 
+    def close(self) -> None:
+        """Stop what still runs."""
+
 
 def run(stages: Mapping[str, str], fleet: AbstractContextManager[Fleet], retries: int) -> None:
     """Train the rows and bring the rest up to date.
 
     Args:
         stages: the rows, with DVC's names for their stages.
-        fleet: gives the places, and stops what still runs there at the end.
+        fleet: gives the places.
         retries: how often a row is tried again after it has failed; a lost connection is no failure.
 
     Raises:
@@ -56,8 +59,11 @@ def run(stages: Mapping[str, str], fleet: AbstractContextManager[Fleet], retries
     failed: Mapping[str, str] = {}
     stopped = False
     if stages:
-        with dvc.interruptible() as interrupted, fleet as places, shown(stages) as board:
-            failed = fan_out(places, board, retries, interrupted)
+        with fleet as places, dvc.interruptible() as interrupted, shown(stages) as board:
+            try:
+                failed = fan_out(places, board, retries, interrupted)
+            finally:
+                places.close()
             stopped = interrupted()
     for row, log in failed.items():
         write_atomically(dvc.log_of(row), log)

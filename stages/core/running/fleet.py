@@ -56,7 +56,7 @@ def snapshot() -> bytes:
 
 
 class Workers:
-    """The workers of a cluster, made ready to train rows; what still runs on them ends with the context.
+    """The workers of a cluster, made ready to train rows.
 
     Args:
         client: a client of the cluster.
@@ -78,10 +78,8 @@ class Workers:
         self.scheduler = ""  # the one that has been told of the station, and makes every worker one that comes to it
         self.looked, self.seen = -LOOK, (0, dict[str, str]())
 
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Stop what still runs, and remove the copies of the code."""
         with suppress(Exception):  # of workers that are just closing, which does the same
             self.client.unregister_worker_plugin(self.name)
 

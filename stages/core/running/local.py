@@ -20,7 +20,7 @@ GRACE = 10  # seconds that a row has to end after Ctrl-C
 
 
 class Local:
-    """A fleet of places on this machine, ended with the context.
+    """A fleet of places on this machine.
 
     Args:
         stages: the rows, with DVC's names for their stages.
@@ -38,10 +38,7 @@ class Local:
             self.gpus.put(gpus[place % len(gpus)])
         self.one_each = len(gpus) > 1
 
-    def __enter__(self) -> Local:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """End what runs and all that it has started: as Ctrl-C would, and by force what is left after a while."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         for number in (signal.SIGINT, signal.SIGKILL):
