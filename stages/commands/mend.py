@@ -1,4 +1,4 @@
-"""Put right what a kill, a merge or a rename can leave of results; `make repro` and `make fanout` do so first.
+"""Put right what a kill, a merge or a rename can leave of results; `regbench repro` and `regbench fanout` do so first.
 
     regbench mend
 
@@ -8,13 +8,10 @@ are those of the rows, and files that Git left in conflict: stages/core/running/
 
 import argparse
 
-from stages.core.running import lockfile, merging
+from stages.core.running import merging
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    merging.install()
-    for step in (merging.resolve, lockfile.mend, merging.settle):
-        for line in step():
-            print(f"regbench: {line}")
+    merging.mend()

@@ -30,6 +30,14 @@ DRIVERS = {  # by their names in .gitattributes
 }
 
 
+def mend() -> None:
+    """All that can be put right before a run, and a line about each thing that was."""
+    install()
+    for step in (resolve, lockfile.mend, settle):
+        for line in step():
+            print(f"regbench: {line}", file=sys.stderr)
+
+
 def install() -> None:
     """Tell Git of this clone how generated files merge; nothing happens where there is no Git."""
     regbench = f"{shlex.quote(sys.executable)} -m stages.commands.cli"
@@ -65,7 +73,7 @@ def settle() -> list[str]:
     A record of the other side of a merge, or of a row that was renamed since, is put where it belongs first.
     """
     declared = _declared()
-    if not _disturbed(declared) or dvc.quietly("stages.compose"):
+    if not _disturbed(declared) or dvc.compose():
         return []
     stale, found, renamed = dvc.rows_of(dvc.status()), {}, set()
     for key in stale:
