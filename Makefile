@@ -18,6 +18,7 @@ setup: .venv/ready ## Make .venv with the pinned packages
 	.venv/bin/pip install --quiet --require-hashes --requirement requirements.lock
 	.venv/bin/pip freeze > .venv/constraints.txt
 	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	.venv/bin/regbench merge install
 	@touch $@
 
 demo: setup ## Train digits_comparison afresh (no download) and show its table

@@ -633,10 +633,12 @@ def test_a_fresh_clone_lacks_what_is_not_committed_and_is_up_to_date():
     assert found(status) == []
 
 
-def test_a_lock_file_that_is_behind_is_named_where_nothing_else_is():
-    status = {"compose": [{"changed deps": {"conf": "modified"}}]}
-    assert found(status) == [("dvc.lock (compose)", "older than conf")]
+def test_a_lock_file_that_is_behind_is_no_stale_result():
+    """A comment changes the digest of stages/, and no result."""
+    assert found({"code": [{"changed deps": {"stages": "modified"}}]}) == []
     assert found({"answers": ["changed command"]}) == [("answers", "older than changed command")]
+    code = {"plot@s": [{"changed deps": {"build/code/plot.yaml": "modified"}}]}
+    assert found(code) == [("figures of s", "older than the code or the packages that make them")]
 
 
 def test_what_the_checks_find_is_said_once():

@@ -16,7 +16,7 @@ from typing import Any
 
 from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
-from stages.core.running import clusters, driver, dvc
+from stages.core.running import clusters, driver, dvc, merging
 
 RETRIES = 1
 
@@ -30,7 +30,7 @@ def main() -> None:
     if arguments.jobs < 1 or arguments.retries < 0:
         raise UserError("--jobs is 1 or more, --retries 0 or more")
     clusters.check(arguments.where)
-    dvc.mend()
+    merging.mend()
     stages = dvc.stale_rows()
     driver.run(stages, workers(arguments.where, arguments.jobs, stages), arguments.retries)
 

@@ -1,12 +1,17 @@
-"""Put right what a kill can leave of DVC's own files; `regbench repro` and `regbench fanout` do so first.
+"""Put right what a kill, a merge or a rename can leave of results; `regbench repro` and `regbench fanout` do so first.
 
     regbench mend
 
-What it finds cut off, and what becomes of it: stages/core/running/lockfile.py.
+What a kill cuts off of DVC's own files: stages/core/running/lockfile.py. Records that DVC does not know of, though they
+are those of the rows, and files that Git left in conflict: stages/core/running/merging.py. Nothing trains.
 """
 
-from stages.core.running import dvc
+import argparse
+
+from stages.core.running import merging
 
 
 def main() -> None:
-    dvc.mend()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    merging.mend()

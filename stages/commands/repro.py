@@ -16,7 +16,7 @@ from pathlib import Path
 from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_yaml
-from stages.core.running import driver, dvc
+from stages.core.running import driver, dvc, merging
 from stages.core.running.local import Local
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     jobs = parser.parse_args().jobs
     if jobs < 1:
         raise UserError(f"--jobs {jobs}: must be 1 or more")
-    dvc.mend()
+    merging.mend()
     n_cores = cores.available(os.environ)
     gpus = [] if read_yaml(Path("params.yaml"))["device"] == "cpu" else cores.gpus(os.environ)
     if cores.at_once(n_cores, jobs, len(gpus)) == 1:  # nothing is won by more processes than plain DVC has

@@ -58,8 +58,8 @@ def main() -> None:
 
 def not_up_to_date(side: review.Side) -> list[staleness.Outdated]:
     """What of the working tree's results is stale or edited; its rows are composed in build/ for that."""
-    if dvc.quietly("stages.compose"):
-        raise UserError("`python -m stages.compose` failed, so nothing can be said of the results; run it to see why")
+    if problems := dvc.compose():
+        raise UserError(f"nothing can be said of the results: {problems[0]}")
     status = dvc.status()
     rows = {}
     for key in staleness.stale_rows(status):

@@ -1,7 +1,7 @@
 """Run records: what `train` writes of a row, how it is checked when read, and its summary as arrays over the seeds.
 
-The text is valid JSON with sorted keys, floats at seven significant digits, NaN and infinity as null. A checksum over
-the content shows an edit by hand.
+The text is valid JSON with sorted keys, a seed on a line, floats at seven significant digits, NaN and infinity as null.
+A checksum over the content shows an edit by hand.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ def to_json(record: Mapping[str, Any]) -> str:
 
 
 def to_text(value: Any) -> str:
-    """JSON with sorted keys and a newline at the end: a mapping's entry on a line, a list of numbers on one line."""
-    return _layout(_plain(value), "") + "\n"
+    """JSON with sorted keys and a newline at the end: an entry of the two outermost levels on a line, so a setting of a
+    record, or a seed, is one line in a diff."""
+    return _layout(_plain(value), "", 2) + "\n"
 
 
 def parse(content: bytes | str, where: str) -> Record:
@@ -298,18 +299,19 @@ def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _layout(value: Any, indent: str) -> str:
+def _layout(value: Any, indent: str, levels: int) -> str:
+    """`value` with the entries of so many levels on lines of their own; numbers that make one list stay together."""
     inner = indent + " "
-    if isinstance(value, dict) and value:
-        entries = [f"{inner}{_scalar(key)}: {_layout(value[key], inner)}" for key in sorted(value)]
+    if levels and isinstance(value, dict) and value:
+        entries = [f"{inner}{_inline(key)}: {_layout(value[key], inner, levels - 1)}" for key in sorted(value)]
         return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
-    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        return "[\n" + ",\n".join(inner + _layout(item, inner) for item in value) + f"\n{indent}]"
-    return _scalar(value)
+    if levels and isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "[\n" + ",\n".join(inner + _layout(item, inner, levels - 1) for item in value) + f"\n{indent}]"
+    return _inline(value)
 
 
-def _scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _inline(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def _refuse_constant(name: str) -> None:

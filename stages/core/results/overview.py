@@ -90,6 +90,14 @@ def embed(page: str, overview: str) -> str:
     return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
 
 
+def with_overview_of(page: str, other: str) -> str:
+    """`page` with the overview of another version of it; unchanged where one of them has none."""
+    if any(text.count(mark) != 1 for text in (page, other) for mark in (BEGIN, END)):
+        return page
+    overview = other.partition(BEGIN)[2].partition(END)[0]
+    return f"{page.partition(BEGIN)[0]}{BEGIN}{overview}{END}{page.partition(END)[2]}"
+
+
 def _line(study: Study, table: pd.DataFrame) -> dict[str, Any]:
     lines = table.set_index("row")
     baseline = lines.loc[study["baseline"]]

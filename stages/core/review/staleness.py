@@ -19,9 +19,11 @@ MADE = {  # by stage: what it makes, in words, and where
     "plot": ("figures of {key}", ("results/figures/{key}/",)),
     "answers": ("answers", ("results/answers.",)),
     "overview": ("overview", ("results/overview.", "results/metrics.")),
-    "download": ("data sheet of {key}", ("results/datasets/{key}.",)),
+    "download": ("data sheets", ("results/datasets/",)),
 }
 NOT_COMMITTED = ("build/", "results/report.html")
+NOTHING_COMMITTED = {"code", "compose", "keep", "report"}
+"""Stages that make nothing that is committed: where dvc.lock alone is behind, every result may still be right."""
 RUNS = "results/runs/"
 
 
@@ -43,14 +45,13 @@ def find(status: Mapping[str, Any], rows: Mapping[str, str], said: Iterable[str]
         said: what the checks say, "<path>: <what is wrong>".
     """
     found = [item for stage, entries in status.items() for item in _of_stage(stage, entries, rows)]
-    made = [one for one in found if not one.name.startswith("dvc.lock")]
-    covered = tuple(_paths(status)) + tuple(item.name for item in made if not item.is_row)
-    covered += tuple(f"{RUNS}{item.name}.json" for item in made if item.is_row)
+    covered = tuple(_paths(status)) + tuple(item.name for item in found if not item.is_row)
+    covered += tuple(f"{RUNS}{item.name}.json" for item in found if item.is_row)
     checks = (line.partition(": ") for line in said)
-    made += [Outdated(path, text.partition(";")[0]) for path, _, text in checks if not path.startswith(covered)]
+    found += [Outdated(path, text.partition(";")[0]) for path, _, text in checks if not path.startswith(covered)]
     order = (EDITED, MISSING, LEFT_OVER)
     rank = {why: place for place, why in enumerate(order)}
-    return sorted(made, key=lambda item: rank.get(item.why, len(order))) or found
+    return sorted(found, key=lambda item: rank.get(item.why, len(order)))
 
 
 def reason(record: Mapping[str, Any] | None, row: Mapping[str, Any]) -> str:
@@ -94,14 +95,15 @@ def _of_stage(stage: str, entries: list[Any], rows: Mapping[str, str]) -> Iterab
     )
     if inputs and group == "train":
         yield Outdated(key, rows.get(key, SETTINGS), is_row=True)
-    elif inputs:
-        name = MADE[group][0].format(key=key) if group in MADE else f"dvc.lock ({group})"
-        yield Outdated(name, _older(inputs))
+    elif inputs and group not in NOTHING_COMMITTED:
+        yield Outdated(MADE[group][0].format(key=key) if group in MADE else f"stage {stage}", _older(inputs))
 
 
 def _older(inputs: list[str]) -> str:
     """What a stage's results are older than, in a few words that several stages may share."""
     named = [path for path in inputs if not path.startswith(("build/", "results/"))]
+    if any(path.startswith("build/code/") for path in inputs):
+        return "older than the code or the packages that make them"
     if not named:
         return "older than the rows, records or tables that they are made from"
     more = f" and {len(named) - 2} more" if len(named) > 3 else ""

@@ -5,9 +5,10 @@ DVC's run-cache, nothing trains twice.
 """
 
 import json
+import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,41 @@ def mend() -> list[str]:
     return said
 
 
+def stages(text: str) -> dict[str, str]:
+    """The text of each stage in a dvc.lock, by the stage's name."""
+    body = text.partition("\nstages:\n")[2]
+    blocks = re.split(r"(?m)^(?=  [^\s:])", body)[1:]
+    return {next(iter(_load(block))): block for block in blocks}
+
+
+def merged(base: str, ours: str, theirs: str) -> str:
+    """A dvc.lock of two sides: a stage of the side that changed it, ours where both did; theirs that are new last."""
+    texts = [stages(text) for text in (base, ours, theirs)]
+    was, we, they = texts
+    kept = {}
+    for name in dict.fromkeys([*we, *they]):
+        mine, other = we.get(name), they.get(name)
+        chosen = other if mine == was.get(name) else mine
+        if chosen is not None:
+            kept[name] = chosen
+    return with_stages(ours, kept)
+
+
+def with_stages(text: str, kept: Mapping[str, str]) -> str:
+    """The dvc.lock `text` with these stages in place of its own."""
+    return text.partition("\nstages:")[0] + "\nstages:" + ("\n" + "".join(kept.values()) if kept else " {}\n")
+
+
+def outputs(block: str) -> dict[str, str]:
+    """Digests of the files that a stage's block names, dependencies and outputs, by path."""
+    [stage] = _load(block).values()
+    return {entry["path"]: entry["md5"] for part in ("deps", "outs") for entry in stage.get(part) or ()}
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def is_whole(text: str) -> bool:
     """Whether `text` is a dvc.lock that was written to its end.
 
@@ -45,7 +81,7 @@ def is_whole(text: str) -> bool:
     if not text.endswith("\n"):
         return False
     try:
-        lock = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        lock = _load(text)
     except yaml.YAMLError:
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None
