@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
-from omegaconf import OmegaConf
 
 from stages.core.base.errors import UserError, run, together
 from stages.core.base.files import check_texts, write_atomically
@@ -22,11 +20,10 @@ from stages.core.base.locks import in_turn
 from stages.core.config.yaml import read_yaml
 from stages.core.figures import draw
 from stages.core.records import records
-from stages.core.results import checked_csv, tables
-from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
+from stages.core.results import tables
+from stages.core.results.frames import Frames, read_frames
 
 STUDIES, RESULTS = Path("build/studies"), Path("results")
-SCHEMAS = {"": TABLE, "_curves": CURVES, "_seeds": SEEDS, "_weights": WEIGHTS}
 
 
 def main() -> None:
@@ -54,49 +51,44 @@ def check(name: str) -> None:
     check_texts(draw_study(name), "the tables and records", f"dvc repro --single-item --force plot@{name}")
 
 
-def draw_study(name: str) -> dict[Path, str]:
+def draw_study(name: str) -> dict[Path, bytes]:
     """The files of a study's figures, and what its tables make them."""
-    study = OmegaConf.to_container(OmegaConf.create(_read(STUDIES / f"{name}.yaml", "compose")))
-    table, curves, seeds, weights = (_read_table(study, ending, schema) for ending, schema in SCHEMAS.items())  # type: ignore[arg-type]
-    figures = draw.draw(study, table, seeds, weights, _distances(study, curves), _read_summaries(study))  # type: ignore[arg-type]
-    return {
-        RESULTS / "figures" / name / f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}")  # type: ignore[misc]
-        for figure, drawing in figures.items()
-    }
+    study = _read_study(name)
+    frames = read_frames(study, RESULTS / "tables")
+    figures = draw.draw(study, frames, _distances(study, frames), _read_summaries(study))
+    folder = RESULTS / "figures" / name
+    return {folder / f"{figure}.svg": draw.to_svg(drawing, f"{name}-{figure}") for figure, drawing in figures.items()}
 
 
-def _read_table(study: dict[str, Any], ending: str, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """A table of the study, all of its rows in their order."""
-    name = study["name"]
-    path = RESULTS / "tables" / f"{name}{ending}.csv"
-    frame = checked_csv.read(_read(path, f"aggregate@{name}"), schema, str(path))
-    if list(frame["row"].unique()) != list(study["rows"]):
-        raise UserError(f"{path}: does not have the study's rows; `dvc repro aggregate@{name}` writes it anew")
-    return frame
+def _read_study(name: str) -> dict[str, Any]:
+    """The study without what is said of its tables: no figure depends on a sentence."""
+    path = STUDIES / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
+    return read_yaml(path)
 
 
-def _distances(study: dict[str, Any], curves: pd.DataFrame) -> pd.DataFrame:
-    """Distance of every row to each of the study's logs: columns log, row, distance, limit."""
+def _distances(study: dict[str, Any], frames: Frames) -> pd.DataFrame:
+    """Distance of every row to each of the study's logs: columns log, row, distance, limit (of the row's own log)."""
     columns = ["log", "row", "distance", "limit"]
-    found = [
-        tables.rank_by_distance(log, curves).rename_axis("row").reset_index().assign(log=name)
+    of_row = zip(frames.table["row"], frames.table["log_limit"], strict=True)
+    limits = {(study["rows"][row]["reported_log"], row): limit for row, limit in of_row}
+    lines = [
+        (name, row, distance, limits.get((name, row)))
         for name, log in study["reported_logs"].items()
+        for row, distance in tables.rank_by_distance(log, frames.curves)["distance"].items()
     ]
-    return pd.concat([pd.DataFrame(columns=columns), *found]).reindex(columns=columns)
+    return pd.DataFrame(lines, columns=columns).astype({"distance": float, "limit": float})
 
 
 def _read_summaries(study: dict[str, Any]) -> dict[str, records.Summary]:
     """The curves of every seed, by row; the tables are made of these records, so `aggregate` has checked them."""
     paths = {row: RESULTS / "runs" / study["name"] / f"{row}.json" for row in study["rows"]}
-    parsed = {row: records.parse(_read(path, f"train@{study['name']}/{row}"), str(path)) for row, path in paths.items()}
+    for row, path in paths.items():
+        if not path.is_file():
+            raise UserError(f"{path}: is missing; `dvc repro train@{study['name']}/{row}` writes it")
+    parsed = {row: records.parse(path.read_bytes(), str(path)) for row, path in paths.items()}
     return {row: records.summarize(record) for row, record in parsed.items()}
-
-
-def _read(path: Path, stage: str) -> str:
-    """The text of a file that another stage writes."""
-    if not path.is_file():
-        raise UserError(f"{path}: is missing; `dvc repro {stage}` writes it")
-    return path.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

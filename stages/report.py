@@ -25,7 +25,7 @@ def main() -> None:
     results = [read(name) for name in read_yaml(Path("params.yaml"))["studies"]]
     overview = read_overview({of_study.study["name"] for of_study in results})
     templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir())}
-    write_atomically(REPORT, report.to_html(results, overview, read_figures("overview"), templates))
+    write_atomically(REPORT, report.to_html(results, overview, templates))
     print(REPORT)
 
 

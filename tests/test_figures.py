@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex
 
 from stages import plot
 from stages.core.base.errors import UserError
-from stages.core.figures import draw, style
+from stages.core.figures import draw, style, svg
 from stages.core.figures.answer import answer
 from stages.core.figures.curves import curves as learning_curves
 from stages.core.figures.differences import BELOW, differences, groups
@@ -334,14 +334,14 @@ def test_the_same_tables_give_the_same_bytes_whatever_matplotlibrc_says(figures)
 def test_a_page_with_a_strict_policy_can_hold_all_figures_at_once(figures):
     """No style attribute or element, no id twice, every reference inside its own figure, text as text."""
     ids = []
-    for name, svg in figures.items():
-        root = ElementTree.fromstring(svg)
+    for name, drawing in figures.items():
+        root = ElementTree.fromstring(drawing)
         own = [element.get("id") for element in root.iter() if element.get("id")]
-        assert set(re.findall(rb'(?:url\(#|href="#)([\w-]+)', svg)) == {identity.encode() for identity in own}
+        assert set(re.findall(rb'(?:url\(#|href="#)([\w-]+)', drawing)) == {identity.encode() for identity in own}
         assert not [element for element in root.iter() if "style" in element.attrib or element.tag.endswith("style")]
-        assert root.find(f"{style.SVG}title").text
-        assert len(list(root.iter(f"{style.SVG}text"))) > 5
-        assert len(svg) < 40_000, name
+        assert root.find(f"{svg.SVG}title").text
+        assert len(list(root.iter(f"{svg.SVG}text"))) > 5
+        assert len(drawing) < 40_000, name
         ids += own
     assert len(set(ids)) == len(ids)
 
@@ -349,8 +349,8 @@ def test_a_page_with_a_strict_policy_can_hold_all_figures_at_once(figures):
 def test_dollars_and_markup_in_labels_are_text():
     study = a_study()
     study["rows"]["l2"]["label"] = "$\\alpha$ <b>&amp; 正則化"
-    svg = draw.to_svg(differences(study, a_table(), a_seeds_table()), "toy")
-    shown = [element.text for element in ElementTree.fromstring(svg).iter(f"{style.SVG}text")]
+    drawing = draw.to_svg(differences(study, a_table(), a_seeds_table()), "toy")
+    shown = [element.text for element in ElementTree.fromstring(drawing).iter(f"{svg.SVG}text")]
     assert "$\\alpha$ <b>&amp; 正則化" in shown
 
 

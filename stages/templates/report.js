@@ -1,30 +1,49 @@
 "use strict";
 
-// Language: both texts are in the page, and the style sheet shows the one that <html lang> names.
-const LANGUAGE = "regbench-language";
+// Language: all texts are in the page, and the style sheet shows those of the one that <html lang> names.
+const KEY = "regbench-language";
 const page = document.documentElement;
+const language = document.getElementById("language");
 
 function remembered() {
   try {
-    return localStorage.getItem(LANGUAGE);
+    return localStorage.getItem(KEY);
   } catch {
     return null; // no storage for this page, as some browsers have it for file://
   }
 }
 
-function remember(language) {
+function remember(chosen) {
   try {
-    localStorage.setItem(LANGUAGE, language);
+    localStorage.setItem(KEY, chosen);
   } catch {
     // then the next visit begins in English
   }
 }
 
-if (remembered() === "zh-Hant") page.lang = "zh-Hant";
-document.getElementById("language").addEventListener("click", () => {
-  page.lang = page.lang === "en" ? "zh-Hant" : "en";
-  remember(page.lang);
+function show(chosen) {
+  page.lang = language.value = chosen;
+}
+
+show([...language.options].map((option) => option.value).includes(remembered()) ? remembered() : "en");
+language.addEventListener("change", () => {
+  show(language.value);
+  remember(language.value);
 });
+
+// Menu: on a narrow screen the list of studies opens and closes; a link in it closes it.
+const menu = document.getElementById("menu");
+const contents = document.getElementById("contents");
+menu.addEventListener("click", () => menu.setAttribute("aria-expanded", String(menu.ariaExpanded !== "true")));
+contents.addEventListener("click", (event) => event.target.closest("a") && menu.setAttribute("aria-expanded", "false"));
+
+// Paper shows all but how the rows were made.
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details.printed:not([open])")];
+  folded.forEach((part) => { part.open = true; });
+});
+window.addEventListener("afterprint", () => folded.forEach((part) => { part.open = false; }));
 
 // Tables: a heading sorts upwards, then downwards, then restores the order; what has no value comes last.
 function ordered(rows, column, direction) {

@@ -21,7 +21,7 @@ def curves(study: style.Study, table: pd.DataFrame, curves: pd.DataFrame) -> Fig
     """
     metric = study["metric"].split(".")[1]
     held = f"val_{metric}"
-    long = thinned(curves).melt(["row", "seed", "epoch"], [metric, held], "samples", "value")
+    long = thinned(curves, 60).melt(["row", "seed", "epoch"], [metric, held], "samples", "value")
     grid = seaborn.relplot(
         long[long["samples"] == held],
         kind="line",

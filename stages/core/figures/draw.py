@@ -13,41 +13,35 @@ from stages.core.figures.generalization import generalization
 from stages.core.figures.log import log_distances
 from stages.core.figures.loss import losses
 from stages.core.figures.norms import kernel_norms
-from stages.core.figures.style import Study, monitored, to_svg
+from stages.core.figures.style import Study, monitored
+from stages.core.figures.svg import to_svg
 from stages.core.records.records import Summary
+from stages.core.results.frames import Frames
 
 __all__ = ["draw", "to_svg"]
 
 
-def draw(
-    study: Study,
-    table: pd.DataFrame,
-    seeds: pd.DataFrame,
-    weights: pd.DataFrame,
-    distances: pd.DataFrame,
-    summaries: Mapping[str, Summary],
-) -> dict[str, Figure]:
+def draw(study: Study, frames: Frames, distances: pd.DataFrame, summaries: Mapping[str, Summary]) -> dict[str, Figure]:
     """All figures that apply to a study, by the name of their file without its ending.
 
     A study that names no row as asked and as fixed is a comparison alone, and its differences say all.
 
     Args:
-        table: one line a row of the study, in the document's order.
-        seeds: final metric by row and seed, on each split.
-        weights: final norm by row and weight array.
+        frames: the study's tables.
         distances: of the rows to the document's logs: columns log, row, distance and limit.
         summaries: of the records, by row.
     """
-    found = {"differences": differences(study, table, seeds)}
+    table = frames.table
+    found = {"differences": differences(study, table, frames.seeds)}
     if study.get("asked"):
         by_seed = seed_curves(summaries)
         guess = summaries[study["asked"]].guess.get(monitored(study), float("nan"))
         found |= {
             "answer": answer(study, by_seed, guess),
             "curves": curves(study, table, by_seed),
-            "generalization": generalization(study, table, seeds),
+            "generalization": generalization(study, table, frames.seeds),
             "loss": losses(study, table, by_seed),
-            "kernel_norms": kernel_norms(study, table, weights),
+            "kernel_norms": kernel_norms(study, table, frames.weights),
             "reported_log": log_distances(study, distances),
         }
     drawn = {name: figure for name, figure in found.items() if figure is not None}

@@ -19,7 +19,8 @@ def losses(study: style.Study, table: pd.DataFrame, curves: pd.DataFrame) -> Fig
     Args:
         curves: of `frames.seed_curves`.
     """
-    means = thinned(curves).groupby(["row", "epoch"], sort=False)[["loss", "data_loss", "penalty"]].mean().reset_index()
+    by_epoch = thinned(curves, 60).groupby(["row", "epoch"], sort=False)
+    means = by_epoch[["loss", "data_loss", "penalty"]].mean().reset_index()
     visible = means["penalty"] > 0.01 * means["loss"]
     rows = [row for row in table["row"] if (visible & (means["row"] == row)).any()]
     if not rows:

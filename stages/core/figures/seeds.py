@@ -4,7 +4,8 @@ import pandas as pd
 import seaborn
 from matplotlib import pyplot
 
-from stages.core.figures.style import ASKED, FIXED, MUTED, house_style, to_svg
+from stages.core.figures.style import ASKED, FIXED, MUTED, house_style
+from stages.core.figures.svg import to_svg
 
 COLOURS = {"asked": ASKED, "fixed": FIXED, "tried": MUTED}
 

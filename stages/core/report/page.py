@@ -10,7 +10,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
@@ -20,14 +20,15 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from stages.core.records.records import Record
-from stages.core.report import images as report_figures
+from stages.core.report import drawings, translations
 from stages.core.report import tables as report_tables
-from stages.core.report.translations import WORDS, words
+from stages.core.report.translations import LANGUAGES, Translator, in_all
 from stages.core.results import answers, statistics, tables
 from stages.core.results.frames import Frames
+from stages.core.results.general import GENERAL
 
-PAGE, SCRIPT, STYLE = "report.html", "report.js", "report.css"
-VERDICTS = {True: "holds", False: "does_not_hold", None: "cannot_be_told"}
+PAGE, SCRIPT, STYLE, CHINESE = "report.html", "report.js", "report.css", "zh-Hant.yaml"
+JUDGEMENTS = {True: "holds", False: "does_not_hold", None: "cannot_be_told"}
 
 
 @dataclass(frozen=True)
@@ -53,29 +54,24 @@ class Fact:
     values: Mapping[str, list[str]]
 
 
-def to_html(
-    results: Sequence[Results],
-    overview: pd.DataFrame | None,
-    figures: Mapping[str, bytes],
-    templates: Mapping[str, str],
-) -> str:
+def to_html(results: Sequence[Results], overview: pd.DataFrame | None, templates: Mapping[str, str]) -> str:
     """The page.
 
     Args:
         results: of each study, in the order of the page.
         overview: the frame of results/overview.csv, None if it is not there.
-        figures: over several studies, SVG by name.
-        templates: the texts of PAGE, SCRIPT and STYLE by these names; the first is a Jinja template.
+        templates: the texts of PAGE, SCRIPT, STYLE and CHINESE by these names; the first is a Jinja template.
 
     Raises:
-        UserError: a template of an answer is wrong.
+        UserError: a template of an answer is wrong, or a figure is not SVG.
     """
+    translator = translations.read(templates[CHINESE])
     studies = {of_study.study["name"]: of_study.study for of_study in results}
-    return _template(templates[PAGE]).render(
-        studies=[_section(of_study) for of_study in results],
-        overview=None if overview is None else report_tables.overview(overview, studies),
-        figures=report_figures.images(figures, "Over several studies."),
-        reading=_reading(),
+    return _template(templates[PAGE], translator).render(
+        studies=[_section(of_study, translator) for of_study in results],
+        overview=None if overview is None else report_tables.overview(overview, studies, translator),
+        reading=_reading(translator),
+        languages=LANGUAGES,
         script=_Embedded(templates[SCRIPT]),
         style=_Embedded(templates[STYLE]),
     )
@@ -103,46 +99,56 @@ def facts(records: Mapping[str, Record]) -> list[Fact]:
     return [Fact(name, _grouped({row: of(record) for row, record in records.items()})) for name, of in told.items()]
 
 
-def _section(results: Results) -> dict[str, Any]:
+def _section(results: Results, translator: Translator) -> dict[str, Any]:
     """What the template shows of a study."""
     study, frames = results.study, results.frames
+    shown = drawings.drawings(results.figures, study["name"], translator)
     section = {
         "study": study,
-        "images": report_figures.images(results.figures, f"{study['title']}; the numbers are in the table above."),
+        "answering": [drawing for drawing in shown if drawing.name == "answer"],
+        "drawings": [drawing for drawing in shown if drawing.name != "answer"],
         "configurations": {row: _yaml(record.config) for row, record in results.records.items()},
         "facts": facts(results.records) if results.records else [],
         "sheet": results.sheet,
         "comparison": None,
-        "answer": None,
+        "verdict": None,
     }
     if frames is None:
         return section
+    english, chinese = _answers(study, frames, translator)
     rows = answers.rows_of(study, frames)
-    answer = answers.answer(study, frames)
+    inline = partial(_inline, translator)
+    pairs = list(zip(english.claims, chinese.claims, strict=True))
+    parts = ("cause", "change", "sure", "otherwise")
     return {
         **section,
-        "answer": _inline(answer.measured),
+        "verdict": {part: inline(getattr(english.verdict, part), getattr(chinese.verdict, part)) for part in parts},
+        "snippet": english.verdict.snippet,
+        "answer": inline(english.measured, chinese.measured),
         "claims": [
-            {"verdict": _judgement(claim), "said": _inline(claim.said), "because": _inline(claim.because)}
-            for claim in answer.claims
+            {
+                "judgement": JUDGEMENTS[ours.holds] if ours.measured else "not_measured",
+                "said": inline(ours.said, theirs.said),
+                "because": inline(ours.because, theirs.because),
+            }
+            for ours, theirs in pairs
         ],
-        "comparison": report_tables.comparison(study, frames.table, rows),
+        "comparison": report_tables.comparison(study, frames.table, rows, translator),
         "footnotes": report_tables.footnotes(rows.values()),
-        "rankings": [report_tables.ranking(study, log, frames.curves) for log in study["reported_logs"]],
+        "rankings": [report_tables.ranking(study, log, frames.curves, translator) for log in study["reported_logs"]],
     }
 
 
-def _judgement(claim: answers.Claim) -> str:
-    return VERDICTS[claim.holds] if claim.measured else "not_measured"
+def _answers(study: Mapping[str, Any], frames: Frames, translator: Translator) -> tuple[answers.Answer, answers.Answer]:
+    """The study's answer in English and in Chinese."""
+    own = {**study, **{name: study[name] or general for name, general in GENERAL.items()}}
+    return answers.answer(own, frames), answers.answer(translator.study(own), frames)
 
 
-def _reading() -> list[Markup]:
+def _reading(translator: Translator) -> list[Markup]:
     """How to read the figures, with the levels that the statistics use."""
-    levels = {
-        "level": f"{100 * statistics.LEVEL:g} %",
-        "alpha": f"{1 - statistics.LEVEL:.2g}",
-    }
-    return [words(name, **levels) for name in WORDS if name.startswith("reading_")]
+    levels = {"level": f"{100 * statistics.LEVEL:g} %", "alpha": f"{1 - statistics.LEVEL:.2g}"}
+    return [translator.word(name, **levels) for name in translator.words if name.startswith("reading_")]
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:
@@ -162,9 +168,13 @@ def _yaml(config: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _inline(text: str) -> Markup:
-    """HTML of a Markdown text in which code, emphasis and escapes mean something, and nothing else does."""
-    return Markup(_markdown().renderInline(text))
+def _inline(translator: Translator, english: str, chinese: str) -> Markup:
+    """HTML of a Markdown text in which code, emphasis and escapes mean something, and nothing else does.
+
+    What the pipeline puts into a Chinese sentence (a diagnosis, say) is translated here.
+    """
+    told = chinese if chinese == english else translator.chinese(chinese)
+    return in_all(*(Markup(_markdown().renderInline(text)) for text in (english, told)))
 
 
 @cache
@@ -172,7 +182,7 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("zero").enable(["backticks", "emphasis", "escape"])
 
 
-def _template(text: str) -> Template:
+def _template(text: str, translator: Translator) -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["t"] = words
+    environment.globals |= {"t": translator.word, "text": translator.text}
     return environment.from_string(text)

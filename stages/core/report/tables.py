@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import great_tables as gt
 import pandas as pd
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from stages.core.report.translations import words
+from stages.core.report.translations import Translator
 from stages.core.results import diagnosis, tables
 from stages.core.results.answers import Row
-from stages.core.results.estimates import Share
 
 DASH = Markup(tables.DASH)
 NARROW = "\u202f"
@@ -41,7 +40,7 @@ class Column(NamedTuple):
     number: bool = True
 
 
-def comparison(study: Mapping[str, Any], table: pd.DataFrame, rows: Mapping[str, Row]) -> Table:
+def comparison(study: Mapping[str, Any], table: pd.DataFrame, rows: Mapping[str, Row], t: Translator) -> Table:
     """The study's rows with their statistics, in its order.
 
     Args:
@@ -49,27 +48,18 @@ def comparison(study: Mapping[str, Any], table: pd.DataFrame, rows: Mapping[str,
         table: its table.
         rows: what `answers.rows_of` gives of it.
     """
-    split, metric = study["metric"].split(".")
     marks = footnotes(rows.values())
     lines = list(zip(table.to_dict("records"), rows.values(), strict=True))
-    others = [name for name in tables.SPLITS if name != split and table[name].notna().any()]
     columns = [
-        Column("label", words("label"), [_text(line["label"]) for line, _ in lines], number=False),
-        Column("reported", words("reported"), [_reported(line, row, marks) for line, row in lines]),
-        Column("measured", words("measured"), [_measured(line) for line, _ in lines]),
-        Column("difference", words("difference"), [_difference(study, line, row) for line, row in lines]),
-        Column("p_holm", words("p_holm"), [_p_value(line["p_holm"]) for line, _ in lines]),
-        Column("reproduced", words("reproduced"), [_reproduced(line, row) for line, row in lines], number=False),
-        Column("diagnosis", words("diagnosis"), [_diagnosis(line) for line, _ in lines], number=False),
-        *(
-            Column(name, words(f"{name}.{metric}"), [_as_the_mean(line[name], line) for line, _ in lines])
-            for name in others
-        ),
-        Column("penalty_share", words("penalty_share"), [_percent(row.penalty_share) for _, row in lines]),
-        Column("effect_size", words("effect_size"), [_number(line["effect_size"], ".1f") for line, _ in lines]),
+        Column("label", t.word("label"), [_label(line["label"], t) for line, _ in lines], number=False),
+        Column("reported", t.word("reported"), [_reported(line, row, marks) for line, row in lines]),
+        Column("measured", t.word("measured"), [_measured(study, line, t) for line, _ in lines]),
+        Column("difference", t.word("difference"), [_difference(study, line, row, t) for line, row in lines]),
+        Column("reproduced", t.word("reproduced"), [_reproduced(line, row, t) for line, row in lines]),
+        Column("diagnosis", t.word("diagnosis"), [_diagnosis(line, t) for line, _ in lines], number=False),
     ]
-    better = words("higher" if study["higher_is_better"] else "lower")
-    caption = words("comparison_caption", metric=words(study["metric"]), better=better)
+    better = t.word("higher" if study["higher_is_better"] else "lower")
+    caption = t.word("comparison_caption", metric=t.word(study["metric"]), better=better)
     return _layout(f"comparison-{study['name']}", caption, columns)
 
 
@@ -79,37 +69,42 @@ def footnotes(rows: Iterable[Row]) -> dict[str, int]:
     return {text: number for number, text in enumerate(texts, start=1)}
 
 
-def ranking(study: Mapping[str, Any], log: str, curves: pd.DataFrame) -> Table:
+def ranking(study: Mapping[str, Any], log: str, curves: pd.DataFrame, t: Translator) -> Table:
     """The study's rows by their distance to one of its reported logs, nearest first."""
     ranked = tables.rank_by_distance(study["reported_logs"][log], curves)
     ranks = [rank if math.isfinite(distance) else math.nan for rank, distance in enumerate(ranked["distance"], start=1)]
     columns = [
-        Column("label", words("label"), [_text(study["rows"][row]["label"]) for row in ranked.index], number=False),
-        Column("rank", words("rank"), [_number(rank, "g") for rank in ranks]),
-        *(Column(name, words(name), [_number(value, ".1f") for value in ranked[name]]) for name in ranked.columns),
+        Column(
+            "label", t.word("label"), [_label(study["rows"][row]["label"], t) for row in ranked.index], number=False
+        ),
+        Column("rank", t.word("rank"), [_number(rank, "g") for rank in ranks]),
+        *(Column(name, t.word(name), [_number(value, ".1f") for value in ranked[name]]) for name in ranked.columns),
     ]
-    return _layout(f"ranking-{study['name']}-{log}", words("ranking_caption", log=log), columns)
+    return _layout(f"ranking-{study['name']}-{log}", t.word("ranking_caption", log=log), columns)
 
 
-def overview(frame: pd.DataFrame, studies: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One line a study.
+def overview(frame: pd.DataFrame, studies: Mapping[str, Mapping[str, Any]], t: Translator) -> Table:
+    """One line a study: how its rows do beside its baseline, by more than noise, and how many fail.
 
     Args:
         frame: of results/overview.csv.
         studies: by name.
     """
-    lines = [{**line, **_titles(studies[line["study"]])} for line in frame.to_dict("records")]
-    counts = ("better", "worse", "barely_learning", "not_learning", "diverged")
+    lines = frame.to_dict("records")
+    told = [(line, studies[line["study"]]) for line in lines]
+    fails = [float(line["barely_learning"] + line["not_learning"] + line["diverged"]) for line in lines]
     columns = [
-        Column("study", words("study"), [_link(line["study"], line["title"]) for line in lines], number=False),
-        Column("dataset", words("dataset"), [_text(line["dataset"]) for line in lines], number=False),
-        Column("metric", words("metric"), [_named(line["metric"]) for line in lines], number=False),
-        Column("size", words("rows_seeds"), [_size(line) for line in lines]),
-        Column("baseline", words("baseline"), [_baseline(line) for line in lines]),
-        *(Column(name, words(f"{name}_rows"), [_number(line[name], "g") for line in lines]) for name in counts),
-        Column("reproduced", words("reproduced"), [_ratio(line["reproduced"], line["reported"]) for line in lines]),
+        Column("study", t.word("study"), [_study(line, study, t) for line, study in told], number=False),
+        Column("size", t.word("rows_seeds"), [_size(line) for line in lines]),
+        Column("baseline", t.word("baseline"), [_baseline(line, study, t) for line, study in told]),
+        *(
+            Column(name, t.word(f"{name}_rows"), [_number(line[name], "g") for line in lines])
+            for name in ("better", "worse")
+        ),
+        Column("fails", t.word("fails_rows"), [_number(value, "g") for value in fails]),
+        Column("reproduced", t.word("reproduced"), [_ratio(line["reproduced"], line["reported"], t) for line in lines]),
     ]
-    return _layout("overview-table", words("overview_caption"), columns)
+    return _layout("overview-table", t.word("overview_caption"), columns)
 
 
 # --- cells
@@ -123,13 +118,9 @@ def _cell(value: float | str, text: str, note: str = "") -> Markup:
     return Markup('<data value="{}">{}</data>{}').format(value, text, below)
 
 
-def _text(text: str) -> Markup:
-    """A text that may break after an equals sign, as in `kernel_regularizer=l2(0.001)`."""
-    return _cell(text, escape(text).replace("=", Markup("=<wbr>")))
-
-
-def _named(name: str) -> Markup:
-    return _cell(name, words(name))
+def _label(text: str, t: Translator) -> Markup:
+    """A row's label, which may break after an equals sign, as in `kernel_regularizer=l2(0.001)`."""
+    return _cell(text, Markup(re.sub(r"=(?!\")", "=<wbr>", t.text(text))))
 
 
 def _number(value: float, form: str) -> Markup:
@@ -145,72 +136,71 @@ def _reported(line: Mapping[str, Any], row: Row, marks: Mapping[str, int]) -> Ma
     return _cell(line["reported"], Markup("{}{}").format(row.reported, mark))
 
 
-def _measured(line: Mapping[str, Any]) -> Markup:
+def _measured(study: Mapping[str, Any], line: Mapping[str, Any], t: Translator) -> Markup:
+    """Mean ± sd, or the median where the seeds fall into two groups; below it the means on the other splits."""
     n, finite = line["n"], line["n_finite"]
-    note = f"n = {n}" if n == finite else words("finite", n=finite, of=n)
-    return _cell(line["mean"], " ± ".join(tables.with_spread(line["mean"], line["sd"])) if finite else DASH, note)
+    split = study["metric"].split(".")[0]
+    notes = [Markup(f"n = {n}") if n == finite else t.word("finite", n=finite, of=n)]
+    notes += [
+        t.word(f"on_{name}", mean=tables.with_spread(line[name], line["sd"])[0])
+        for name in tables.SPLITS
+        if name != split and not math.isnan(line[name])
+    ]
+    if line["groups"]:
+        notes.append(t.text(line["groups"]))
+        return _cell(line["median"], t.word("median", value=f"{line['median']:.4f}"), Markup("; ").join(notes))
+    shown = " ± ".join(tables.with_spread(line["mean"], line["sd"])) if finite else DASH
+    return _cell(line["mean"], shown, Markup("; ").join(notes))
 
 
-def _as_the_mean(value: float, line: Mapping[str, Any]) -> Markup:
-    """With the digits that the spread of the study's metric supports."""
-    return _cell(value, tables.with_spread(value, line["sd"])[0])
-
-
-def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row) -> Markup:
+def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row, t: Translator) -> Markup:
+    """The difference with its interval and adjusted p-value; said to be better or worse if it is more than noise."""
     if row.key == study["baseline"]:
-        return _cell(math.nan, words("is_baseline"))
+        return _cell(math.nan, t.word("is_baseline"))
     if math.isnan(line["difference"]):
         return _cell(math.nan, DASH)
     mean, low, high = row.difference.texts()
-    told = {True: _tag("better", words("better")), False: _tag("worse", words("worse")), None: ""}[row.better]
+    told = {True: _tag("better", t.word("better")), False: _tag("worse", t.word("worse")), None: ""}[row.better]
     note = f"[{tables.DASH}]" if math.isnan(line["difference_low"]) else f"[{low},{NARROW}{high}]"
+    note += _p_value(line["p_holm"])
     return _cell(line["difference"], Markup("{} {}").format(told, mean) if told else mean, note)
 
 
-def _p_value(p: float) -> Markup:
-    return _cell(p, DASH if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}")
+def _p_value(p: float) -> str:
+    return "" if math.isnan(p) else " p\u00a0<\u00a00.001" if p < 0.001 else f" p\u00a0=\u00a0{p:.3f}"
 
 
-def _reproduced(line: Mapping[str, Any], row: Row) -> Markup:
+def _reproduced(line: Mapping[str, Any], row: Row, t: Translator) -> Markup:
     if row.reproduced is None:
         return _cell("", DASH)
     found = "yes" if row.reproduced else "no"
-    note = words("every_seed") if math.isnan(line["prediction_low"]) else row.one_run.replace(" ", NARROW)
-    return _cell(found, _tag(found, words(found)), note)
+    note = t.word("every_seed") if math.isnan(line["prediction_low"]) else row.one_run.replace(" ", NARROW)
+    return _cell(found, _tag(found, t.word(found)), note)
 
 
-def _percent(share: Share) -> Markup:
-    return _cell(share.mean, "< 0.01 %" if 0 < share.mean < 1e-4 else share.percent)
-
-
-def _diagnosis(line: Mapping[str, Any]) -> Markup:
+def _diagnosis(line: Mapping[str, Any], t: Translator) -> Markup:
     """Sorted from the worst to the best."""
     name = line["diagnosis"]
-    return _cell(float(diagnosis.NAMES.index(name)), _tag(name, words(name)), line["evidence"])
+    return _cell(float(diagnosis.NAMES.index(name)), _tag(name, t.word(name)), t.text(line["evidence"]))
 
 
-def _link(study: str, title: str) -> Markup:
-    return _cell(title, Markup('<a href="#study-{}">{}</a>').format(study, title))
+def _study(line: Mapping[str, Any], study: Mapping[str, Any], t: Translator) -> Markup:
+    link = Markup('<a href="#study-{}">{}</a>').format(line["study"], t.text(study["title"]))
+    return _cell(line["study"], link, Markup("{} · {}").format(t.text(study["dataset_title"]), t.word(line["metric"])))
 
 
 def _size(line: Mapping[str, Any]) -> Markup:
     return _cell(float(line["rows"] * line["seeds"]), f"{line['rows']} × {line['seeds']}")
 
 
-def _titles(study: Mapping[str, Any]) -> dict[str, str]:
-    """What people call a study, its data set and its baseline."""
-    baseline = study["rows"][study["baseline"]]["label"]
-    return {"title": study["title"], "dataset": study["dataset_title"], "baseline": baseline}
-
-
-def _baseline(line: Mapping[str, Any]) -> Markup:
+def _baseline(line: Mapping[str, Any], study: Mapping[str, Any], t: Translator) -> Markup:
     mean, sd = line["baseline_mean"], line["baseline_sd"]
     text = DASH if math.isnan(mean) else " ± ".join(tables.with_spread(mean, sd))
-    return _cell(mean, text, line["baseline"])
+    return _cell(mean, text, t.text(study["rows"][study["baseline"]]["label"]))
 
 
-def _ratio(part: float, whole: float) -> Markup:
-    return _cell(part / whole, words("count", n=f"{part:g}", of=f"{whole:g}")) if whole > 0 else _cell(math.nan, DASH)
+def _ratio(part: float, whole: float, t: Translator) -> Markup:
+    return _cell(part / whole, t.word("count", n=f"{part:g}", of=f"{whole:g}")) if whole > 0 else _cell(math.nan, DASH)
 
 
 # --- layout

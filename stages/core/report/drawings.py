@@ -1,0 +1,83 @@
+"""The report's figures: SVG in, drawings inside the page out, with a title and a text that says what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from stages.core.base.errors import UserError
+from stages.core.report.translations import LANGUAGES, Translator, in_all, simplified
+
+NAMESPACE = "http://www.w3.org/2000/svg"
+ORDER = ("answer", "differences", "curves", "generalization", "loss", "kernel_norms", "reported_log")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as the page shows it: `svg` is named by the element whose id is `label`."""
+
+    name: str
+    label: str
+    title: Markup
+    seen: Markup
+    svg: Markup
+
+
+def drawings(drawn: Mapping[str, bytes], study: str, translator: Translator) -> list[Drawing]:
+    """The figures in the page's order, unknown ones last and by name.
+
+    Args:
+        drawn: by name, the bytes of the SVG file.
+        study: whose they are, for ids.
+
+    Raises:
+        UserError: one is not SVG.
+    """
+    names = sorted(drawn, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return [_drawing(name, drawn[name], study, translator) for name in names]
+
+
+def _drawing(name: str, svg: bytes, study: str, translator: Translator) -> Drawing:
+    plain = name.replace("_", " ").capitalize()
+    known = f"figure_{name}" in translator.words
+    label = f"figure-{study}-{name}"
+    try:
+        root = ElementTree.fromstring(svg)
+    except ElementTree.ParseError as error:
+        raise UserError(f"results/figures/{study}/{name}.svg: is not SVG: {error}") from None
+    return Drawing(
+        name,
+        label,
+        translator.word(f"figure_{name}") if known else in_all(plain, plain),
+        translator.word(f"seen_{name}") if known else Markup(""),
+        _inlined(root, label, translator),
+    )
+
+
+def _inlined(root: ElementTree.Element, label: str, translator: Translator) -> Markup:
+    """The drawing for a page: its texts in all languages, and no title of its own, which browsers show as a hint."""
+    ElementTree.register_namespace("", NAMESPACE)
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag == f"{{{NAMESPACE}}}title"]:
+            parent.remove(child)
+        texts = [(place, child) for place, child in enumerate(parent) if child.tag == f"{{{NAMESPACE}}}text"]
+        for place, text in reversed(texts):
+            parent[place : place + 1] = _in_all(text, translator)
+    root.attrib |= {"role": "img", "aria-labelledby": label}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _in_all(text: ElementTree.Element, translator: Translator) -> list[ElementTree.Element]:
+    english = text.text or ""
+    chinese = translator.chinese(english)
+    if english == chinese:
+        return [text]
+    found = []
+    for language, words in zip(LANGUAGES, (english, chinese, simplified(chinese)), strict=True):
+        copy = ElementTree.Element(text.tag, {**text.attrib, "class": "t", "lang": language})
+        copy.text = words
+        found.append(copy)
+    return found
