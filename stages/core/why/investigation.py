@@ -79,9 +79,22 @@ def investigate(
 ) -> Findings:
     """Search for a repair with `limits.cores` processes, for `limits.seconds` at most."""
 
-    def known() -> Reference | None:
-        text = interventions.fed_to_embedding(case.setup)
-        return reference(case.data, case.task, min(REFERENCE_SECONDS, limits.seconds / 20), text)
+    began, asked_reference = time.monotonic(), [0.0]
 
-    with Workers(case, limits.cores, time.monotonic() + limits.seconds) as workers:
-        return Search(case, found, workers.run, limits, known, tell).go()
+    def known() -> Reference | None:
+        start = time.process_time()
+        text = interventions.fed_to_embedding(case.setup)
+        answer = reference(case.data, case.task, min(REFERENCE_SECONDS, limits.seconds / 20), text)
+        asked_reference[0] = time.process_time() - start
+        return answer
+
+    with Workers(case, limits.cores, began + limits.seconds * limits.patience) as workers:
+
+        def clock() -> float:
+            """Seconds since the start; with patience those of work, as long as the time allows."""
+            passed = time.monotonic() - began
+            if limits.patience == 1:
+                return passed
+            return max(passed / limits.patience, asked_reference[0] + workers.seconds / limits.cores)
+
+        return Search(case, found, workers.run, limits, known, tell, clock).go()

@@ -136,6 +136,7 @@ class Limits:
     seconds: float
     cores: int
     seed: int = 0
+    patience: float = 1.0  # how many times longer it may take where others use the machine, its own work aside
 
 
 class Search:
@@ -322,7 +323,10 @@ class Search:
         seconds = 2 * asked.step_seconds * steps
         if seconds * len(sets) > 0.5 * self.left() * self.limits.cores and steps >= 64:
             sets = self._halved(sets, steps)
-        self.attempt(sets, self.seeds[:2], lambda: not self._spent(0.5))
+        cheap = (
+            3 * seconds * len(sets) < 0.2 * self.left() * self.limits.cores
+        )  # then with intervals that say something
+        self.attempt(sets, self.seeds if cheap else self.seeds[:2], lambda: not self._spent(0.5))
 
     def _halved(self, sets: list[Changes], steps: int) -> list[Changes]:
         """The better half of single changes, by one seed's first quarter; what a symptom speaks for stays."""
