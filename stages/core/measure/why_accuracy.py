@@ -114,9 +114,9 @@ def to_markdown(judged: Sequence[Judged], made: Mapping[str, str]) -> str:
         "",
         *(f"* {heading}: {words}" for heading, words in made.items()),
         "",
-        f"Of {len(healthy)} scripts that learn, {called} were said not to, and for {better} a better setting was found.",
+        f"Of {len(healthy)} scripts that learn, {called} were said not to, and for {better} a better way was found.",
         "",
-        "| scripts | faulty | repaired | cause first | among first three | learn all the same | seconds, median |",
+        "| scripts | faulty | repaired | cause first | among first 3 | learn all the same | seconds (median) |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     groups = [
