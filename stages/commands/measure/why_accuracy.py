@@ -54,20 +54,19 @@ def main() -> None:
 def judge(cases: list[Case], kept: Path | None, patience: float) -> Iterator[Judged]:
     """What is said of each script."""
     lines = kept.read_text(encoding="utf-8").splitlines() if kept and kept.exists() else []
-    known = {one["name"]: one for one in map(json.loads, lines)}
+    known = {one.name: one for one in map(Judged.from_json, lines)}
     for number, case in enumerate(cases, start=1):
         began = time.monotonic()
-        said = known.get(case.name) or examined(case, patience)
+        one = known.get(case.name) or examined(case, patience)
         if kept and case.name not in known:
             with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(said) + "\n")
-        one = Judged(**{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()})
+                file.write(json.dumps(asdict(one)) + "\n")
         print(f"{number} of {len(cases)}: {case.name}: {', '.join(one.causes[:3])} ({time.monotonic() - began:.0f} s)")
         yield one
 
 
-def examined(case: Case, patience: float) -> dict:
-    """A script's `Judged`, as plain values."""
+def examined(case: Case, patience: float) -> Judged:
+    """What `regbench why` says of a script."""
     from stages.core.why.investigation import examine
     from stages.core.why.record import record
     from stages.core.why.search import Limits
@@ -79,22 +78,20 @@ def examined(case: Case, patience: float) -> dict:
             found = record(script)
         except UserError as error:
             raise UserError(f"{case.name}: {error}") from None
-    limits = Limits(60 * MINUTES, min(CORES, os.cpu_count()), patience=patience)
+    limits = Limits(60 * MINUTES, min(CORES, os.cpu_count() or 1), patience=patience)
     said = examine(found, limits)
-    return asdict(
-        Judged(
-            name=case.name,
-            program=case.program,
-            faults=case.faults,
-            truth=case.causes,
-            tuned=case.program in why_programs.TUNED,
-            learns=said.learns,
-            repaired=said.confirmed,
-            changes=tuple(step.words for step in said.repair),
-            causes=tuple(cause.name for cause in said.causes),
-            skill=said.asked and said.asked.mean,
-            seconds=said.seconds,
-        )
+    return Judged(
+        name=case.name,
+        program=case.program,
+        faults=case.faults,
+        truth=case.causes,
+        tuned=case.program in why_programs.TUNED,
+        learns=said.learns,
+        repaired=said.confirmed,
+        changes=tuple(step.words for step in said.repair),
+        causes=tuple(cause.name for cause in said.causes),
+        skill=said.asked.mean if said.asked else None,
+        seconds=said.seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -24,6 +25,13 @@ class Judged:
     causes: tuple[str, ...]  # as named, the likeliest first
     skill: float | None  # as asked
     seconds: float
+
+    @classmethod
+    def from_json(cls, line: str) -> Judged:
+        """From its fields as a JSON object."""
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(line).items()}
+        )
 
     @property
     def rank(self) -> int | None:

@@ -422,7 +422,7 @@ def _optimizer(setup: Setup, data: Data, task: Task, value: tuple[str, float]) -
 
 
 def _rate(setup: Setup, data: Data, task: Task, value: float) -> Pair:
-    rate = float(f"{setup.learning_rate * value:.6g}")
+    rate = float(f"{setup.learning_rate * value:.4g}")
     return replace(
         setup, optimizer={**setup.optimizer, "config": {**setup.optimizer["config"], "learning_rate": rate}}
     ), data
