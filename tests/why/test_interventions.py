@@ -142,3 +142,12 @@ def test_missing_numbers_are_filled_in_and_samples_without_a_target_go():
     assert np.isfinite(data.x[0]).all()
     assert np.isfinite(data.y[0]).all()
     assert len(data.y[0]) == len(y) - 1
+
+
+def test_text_labels_become_numbers_where_the_head_is_right():
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], BCE, X, np.where(Y == 1, "yes", "no"))
+    assert Change("labels") in candidates(made.setup, made.data, made.task)
+    assert Change("head") not in candidates(made.setup, made.data, made.task)
+    _, data, task = changed(made, Change("labels"))
+    assert np.array_equal(data.y[0], Y)
+    assert task.names == (0, 1)

@@ -1,8 +1,7 @@
 """Small Keras scripts with known faults, made by changing one or two things in scripts that learn.
 
-A program is data lines, layers and settings; a fault replaces some of them. `programs` gives all scripts, each with the
-causes that a verdict may name. Tuned on the data and nets of TUNED; the others were written afterwards and only
-measured.
+A program is data lines, layers and settings; a fault replaces some of them. `programs` gives all scripts, each with
+the causes that a verdict may name. Thresholds were chosen on the data and nets of TUNED; the others are only measured.
 """
 
 from __future__ import annotations
@@ -132,11 +131,6 @@ LEARNING = {
     ),
 }
 
-BINARY = ("xor", "moons", "cancer", "circles", "series")
-CLASSES = ("digits", "wine", "images", "spirals")
-VALUES = ("sine", "friedman", "sums")
-FLAT = tuple(name for name in LEARNING if name not in ("images", "series"))
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -159,50 +153,50 @@ class Fault:
 SGD = "keras.optimizers.SGD(learning_rate={})"
 
 FAULTS = {
-    "softmax_of_one": Fault(("output_activation",), BINARY, output="Dense(1, activation='softmax')"),
-    "relu_output": Fault(
-        ("output_activation", "dead_relu"), ("moons", "cancer", "circles"), output="Dense(1, activation='relu')"
+    "softmax_of_one": Fault(
+        ("output_activation",), ("moons", "cancer", "series"), output="Dense(1, activation='softmax')"
     ),
-    "softmax_for_values": Fault(("output_activation",), VALUES, output="Dense(1, activation='softmax')"),
-    "sigmoid_for_values": Fault(("output_activation", "target_scale"), VALUES, output=ONE, data="y = 10 * y"),
+    "relu_output": Fault(
+        ("output_activation", "dead_relu"), ("moons", "circles"), output="Dense(1, activation='relu')"
+    ),
+    "softmax_for_values": Fault(("output_activation",), ("friedman", "sums"), output="Dense(1, activation='softmax')"),
+    "sigmoid_for_values": Fault(("output_activation", "target_scale"), ("sine", "sums"), output=ONE, data="y = 10 * y"),
     "relu_for_values": Fault(
-        ("output_activation", "dead_relu"), VALUES, output="Dense(1, activation='relu')", data="y = y - 3"
+        ("output_activation", "dead_relu"), ("sine", "sums"), output="Dense(1, activation='relu')", data="y = y - 3"
     ),
     "categorical_of_one": Fault(
         ("loss_function", "output_units", "output_activation"),
-        ("moons", "cancer", "circles", "series"),
+        ("moons", "cancer"),
         loss="categorical_crossentropy",
     ),
-    "crossentropy_for_values": Fault(("loss_function",), VALUES, loss="binary_crossentropy"),
+    "crossentropy_for_values": Fault(("loss_function",), ("friedman", "sums"), loss="binary_crossentropy"),
     "one_unit_for_classes": Fault(
         ("output_units", "output_activation", "loss_function"),
         ("digits", "spirals"),
         output=ONE,
         loss="binary_crossentropy",
     ),
-    "slow": Fault(("learning_rate_low", "optimizer_choice", "epochs_few"), FLAT, optimizer=SGD.format(1e-6)),
+    "slow": Fault(
+        ("learning_rate_low", "optimizer_choice", "epochs_few"), ("digits", "circles"), optimizer=SGD.format(1e-6)
+    ),
     "fast": Fault(
         ("learning_rate_high", "optimizer_choice"),
-        ("moons", "digits", "friedman", "cancer", "spirals", "sums"),
+        ("digits", "spirals"),
         optimizer="keras.optimizers.Adam(learning_rate=3.0)",
     ),
     "few_epochs": Fault(
         ("epochs_few", "learning_rate_low"),
-        ("moons", "digits", "sine", "circles", "sums", "spirals"),
+        ("moons", "sums"),
         epochs=1,
         optimizer=SGD.format(0.01),
     ),
-    "huge_inputs": Fault(
-        ("input_scale",), ("moons", "friedman", "wine", "cancer", "spirals", "circles"), data="x = x * 1e4 + 3e4"
-    ),
-    "tiny_inputs": Fault(("input_scale",), ("digits", "images", "spirals"), data="x = x / 65025"),
-    "far_targets": Fault(("target_scale",), VALUES, data="y = 5000 * y + 20000"),
-    "dropout": Fault(
-        ("dropout_high",), ("moons", "digits", "friedman", "spirals", "images", "sums"), before_output="Dropout(0.97)"
-    ),
+    "huge_inputs": Fault(("input_scale",), ("moons", "cancer"), data="x = x * 1e4 + 3e4"),
+    "tiny_inputs": Fault(("input_scale",), ("digits", "images"), data="x = x / 65025"),
+    "far_targets": Fault(("target_scale",), ("friedman", "sums"), data="y = 5000 * y + 20000"),
+    "dropout": Fault(("dropout_high",), ("digits", "spirals"), before_output="Dropout(0.97)"),
     "penalty": Fault(
         ("regularization_strong",),
-        ("moons", "digits", "sine", "circles", "images", "sums", "spirals"),
+        ("digits", "images"),
         replace=("activation='relu'", "activation='relu', kernel_regularizer=keras.regularizers.L2(1.0)"),
     ),
     "activity": Fault(
@@ -212,33 +206,32 @@ FAULTS = {
     ),
     "linear": Fault(
         ("hidden_activation_missing",),
-        ("moons", "sine", "circles", "spirals"),
+        ("sine", "circles"),
         replace=("activation='relu'", "activation=None"),
     ),
     "narrow": Fault(
         ("capacity_low", "dead_relu"),
-        ("moons", "digits", "sine", "circles", "spirals", "images"),
+        ("digits", "images"),
         hidden=("Dense(1, activation='relu')",),
     ),
     "deep_sigmoid": Fault(
         ("vanishing_gradient", "hidden_activation"),
-        ("moons", "digits", "sine", "cancer", "spirals", "sums"),
+        ("digits", "cancer"),
         hidden=("Dense(16, activation='sigmoid')",) * 7,
     ),
     "zeros": Fault(
         ("weight_init",),
-        ("moons", "digits", "sine", "cancer", "spirals", "sums"),
+        ("moons", "spirals"),
         replace=("activation='relu'", "activation='relu', kernel_initializer='zeros'"),
     ),
     "frozen": Fault(
         ("frozen_layers",),
-        ("moons", "digits", "sine", "sums", "spirals"),
+        ("moons", "sums"),
         replace=("activation='", "trainable=False, activation='"),
     ),
     "labels_from_one": Fault(
-        ("label_encoding", "loss_function", "output_activation"), ("moons", "cancer", "circles"), data="y = y + 1"
+        ("label_encoding", "loss_function", "output_activation"), ("moons", "cancer"), data="y = y + 1"
     ),
-    "minus_one": Fault(("label_encoding",), ("moons", "cancer"), data="y = 2 * y - 1", loss="hinge"),
     "text_labels": Fault(("label_encoding",), ("moons", "cancer"), data="y = np.where(y == 1, 'yes', 'no')"),
     "one_hot_with_sparse": Fault(
         ("label_encoding", "loss_function"), ("wine", "images"), loss="sparse_categorical_crossentropy"
@@ -246,17 +239,15 @@ FAULTS = {
     "numbers_with_categorical": Fault(
         ("label_encoding", "loss_function"), ("digits", "spirals"), loss="categorical_crossentropy"
     ),
-    "missing": Fault(("data_not_finite",), ("moons", "friedman", "cancer", "sums"), data="x[5, 0] = np.nan"),
+    "missing": Fault(("data_not_finite",), ("friedman", "cancer"), data="x[5, 0] = np.nan"),
     "one_batch": Fault(
         ("batch_size", "epochs_few", "learning_rate_low"),
-        ("moons", "digits", "sums", "spirals"),
+        ("digits", "sums"),
         batch=4096,
         epochs=10,
         optimizer=SGD.format(0.01),
     ),
-    "chance": Fault(
-        ("data_unlearnable",), ("moons", "digits", "friedman", "cancer", "sums"), data="y = rng.permutation(y)"
-    ),
+    "chance": Fault(("data_unlearnable",), ("moons", "friedman", "cancer"), data="y = rng.permutation(y)"),
 }
 
 DOUBLE = (

@@ -131,7 +131,7 @@ def wrong_parts(setup: Setup, task: Task, data: Data) -> tuple[str, ...]:
         wrong.append("output_activation")
     if setup.loss != right.loss and not _also_right(setup.loss, activation, task, data):
         wrong.append("loss_function")
-    if recoded(setup, task):
+    if needs_numbers(setup, data, task):
         wrong.append("label_encoding")
     return tuple(wrong)
 
@@ -168,6 +168,11 @@ def recoded(setup: Setup, task: Task) -> bool:
     return tuple(task.names) != tuple(range(task.classes))
 
 
+def needs_numbers(setup: Setup, data: Data, task: Task) -> bool:
+    """Whether the classes must be written as 0 to k-1: they are text, or other numbers."""
+    return task.is_classes and not task.one_hot and (data.y[0].dtype.kind in "US" or recoded(setup, task))
+
+
 def _set_head(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     head = right_head(setup, task)
     setup, data = _encode(setup, data, task, None)
@@ -184,7 +189,7 @@ def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
         parts.append(f"{'no activation' if right.activation == 'linear' else right.activation} at the output")
     if setup.loss != right.loss or setup.from_logits:
         parts.append(f"loss {right.loss}")
-    if recoded(setup, task) or data.y[0].dtype.kind in "US":
+    if needs_numbers(setup, data, task):
         parts.append("labels from 0")
     return " with ".join(parts) or "nothing behind the output"
 
@@ -202,7 +207,7 @@ def _set_units(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
 
 
 def _encode(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
-    if not task.is_classes or task.one_hot or (not recoded(setup, task) and data.y[0].dtype.kind not in "US"):
+    if not needs_numbers(setup, data, task):
         return setup, data
 
     def encode(y: np.ndarray) -> np.ndarray:
@@ -417,7 +422,7 @@ def _optimizer(setup: Setup, data: Data, task: Task, value: tuple[str, float]) -
 
 
 def _rate(setup: Setup, data: Data, task: Task, value: float) -> Pair:
-    rate = float(f"{setup.learning_rate * value:.6g}")
+    rate = float(f"{setup.learning_rate * value:.4g}")
     return replace(
         setup, optimizer={**setup.optimizer, "config": {**setup.optimizer["config"], "learning_rate": rate}}
     ), data
@@ -564,6 +569,8 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
     """All single changes that would change something, the most frequent causes first."""
     net, single = setup.net, data.single and bool(nets.tail(setup.net))
     found: list[Change] = []
+    if data.single and needs_numbers(setup, data, task):
+        found.append(Change("labels"))
     if single and not _same_head(setup, task):
         found.append(Change("head"))
     finite = all(np.isfinite(tasks.numbers(a)).all() for a in (*data.x, *data.y) if a.dtype.kind not in "USO")

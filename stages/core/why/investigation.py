@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from stages.core.why import interventions, symptoms
 from stages.core.why import setup as setups
@@ -18,6 +19,8 @@ from stages.core.why.verdict import Verdict, untried, verdict
 from stages.core.why.workers import Workers
 
 REFERENCE_SECONDS = 8.0
+CHANGING = ("EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler")
+"""Callbacks without which a training is another."""
 
 
 def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda line: None) -> Verdict:
@@ -37,6 +40,10 @@ def notes_of(record: Record) -> list[str]:
         notes.append(f"Old spellings were read as today's: {'; '.join(record.translated)}.")
     if record.left_out:
         notes.append(f"Left out in the experiment: {', '.join(record.left_out)}.")
+    if changing := [callback.name for callback in record.callbacks if callback.name in CHANGING]:
+        notes.append(f"Callbacks that change the training were left out in the experiment: {', '.join(changing)}.")
+    if own := [name for name in record.custom if name in replaceable(record)]:
+        notes.append(f"The script's own {', '.join(own)}: the experiment had Keras' usual one in its place.")
     if record.stand_ins:
         notes.append(f"Data that could not be had, and what stood in: {'; '.join(record.stand_ins)}.")
     if record.train.samples.total and record.train.samples.total > record.train.samples.kept:
@@ -44,10 +51,19 @@ def notes_of(record: Record) -> list[str]:
     return notes
 
 
+def replaceable(record: Record) -> set[str]:
+    """Names in `record.custom` of what Keras has something like: the loss of a net with one output, the optimizer."""
+    losses = [loss for loss in record.compiled.losses if loss]
+    names = {f"loss {losses[0].name}"} if len(record.compiled.losses) == 1 and losses and losses[0].custom else set()
+    return names | ({f"optimizer {record.compiled.optimizer.name}"} if record.compiled.optimizer.custom else set())
+
+
 def cannot_be_tried(record: Record) -> str:
     """Why no experiment can be made with a record; empty if one can."""
-    if record.custom or not record.model_json:
-        return f"{', '.join(record.custom) or 'the net'} cannot be built outside the script"
+    if blocking := [name for name in record.custom if name not in replaceable(record)]:
+        return f"{', '.join(blocking)} cannot be built outside the script"
+    if not record.model_json:
+        return "the net cannot be built outside the script"
     if not record.train.y or all(loss is None for loss in record.compiled.losses):
         return "the script trains without targets or without a loss"
     if len(record.train.x[0]) < 2:
@@ -67,7 +83,14 @@ def diff(record: Record, found: Findings) -> list[Edit]:
 def case_of(record: Record) -> Case:
     """What the record's experiments start from; the record must hold a net and targets."""
     setup, data = setups.from_record(record)
-    return Case(setup, data, tasks.find(setup, data.y[0]))
+    task = tasks.find(setup, data.y[0])
+    if record.compiled.optimizer.custom:
+        rate = record.compiled.optimizer.learning_rate
+        setup = replace(setup, optimizer={"class_name": "Adam", "config": {"learning_rate": rate}})
+    losses = record.compiled.losses
+    if len(losses) == 1 and losses[0] and losses[0].custom:
+        setup = replace(setup, losses=({"name": interventions.right_head(setup, task).loss, "config": {}},))
+    return Case(setup, data, task)
 
 
 def signs(case: Case, record: Record | None = None) -> list[Symptom]:
@@ -79,9 +102,22 @@ def investigate(
 ) -> Findings:
     """Search for a repair with `limits.cores` processes, for `limits.seconds` at most."""
 
-    def known() -> Reference | None:
-        text = interventions.fed_to_embedding(case.setup)
-        return reference(case.data, case.task, min(REFERENCE_SECONDS, limits.seconds / 20), text)
+    began, asked_reference = time.monotonic(), [0.0]
 
-    with Workers(case, limits.cores, time.monotonic() + limits.seconds) as workers:
-        return Search(case, found, workers.run, limits, known, tell).go()
+    def known() -> Reference | None:
+        start = time.process_time()
+        text = interventions.fed_to_embedding(case.setup)
+        answer = reference(case.data, case.task, min(REFERENCE_SECONDS, limits.seconds / 20), text)
+        asked_reference[0] = time.process_time() - start
+        return answer
+
+    with Workers(case, limits.cores, began + limits.seconds * limits.patience) as workers:
+
+        def clock() -> float:
+            """Seconds since the start; with patience those of work, as long as the time allows."""
+            passed = time.monotonic() - began
+            if limits.patience == 1:
+                return passed
+            return max(passed / limits.patience, asked_reference[0] + workers.seconds / limits.cores)
+
+        return Search(case, found, workers.run, limits, known, tell, clock).go()

@@ -24,7 +24,7 @@ from stages.core.why import net as nets
 from stages.core.why.interventions import Change
 from stages.core.why.reference import Reference
 from stages.core.why.setup import steps_in_epoch
-from stages.core.why.symptoms import Symptom
+from stages.core.why.symptoms import CERTAIN, Symptom
 from stages.core.why.trial import Case, Outcome, Run, Trial
 
 Changes = frozenset[Change]
@@ -136,6 +136,7 @@ class Limits:
     seconds: float
     cores: int
     seed: int = 0
+    patience: float = 1.0  # how many times longer it may take where others use the machine, its own work aside
 
 
 class Search:
@@ -251,6 +252,8 @@ class Search:
         all_at_once = self._everything()
         if doubtful:
             self._look_for_memory()
+        if self._promising():
+            self._look_longer()
         if found.by_heart or found.asked.skill >= max(WELL * found.attainable, SOMETHING):
             return
         self._singles()
@@ -271,6 +274,24 @@ class Search:
                 found.candidates = [c for c in found.candidates if c.kind != "epochs"]
         found.reference = self.reference()
         found.attainable = found.reference.skill if found.reference else 0.0
+
+    def _promising(self) -> bool:
+        """Whether the net, cut short, was still learning, and nothing speaks against it."""
+        certain = any(symptom.weight >= CERTAIN for symptom in self.findings.symptoms)
+        return bool(self.findings.shortened) and _rising(self.findings.asked) and not certain
+
+    def _look_longer(self) -> None:
+        """As asked again, with a third of the time."""
+        self.tell("as asked, for longer")
+        found = self.findings
+        if found.asked.skill >= max(WELL * found.attainable, SOMETHING):
+            return
+        seeds = self.seeds[:2]
+        trials = [Trial(NOTHING, (seed,), 0.3 * self.limits.seconds, None, DONE) for seed in seeds]
+        longer = [outcome for outcome in self.run(trials, lambda: True) if outcome and outcome.runs]
+        if len(longer) == len(seeds) and longer[0].runs[0].steps > found.shortened:
+            found.shortened = longer[0].runs[0].steps
+            found.asked.runs = [run for outcome in longer for run in outcome.runs]
 
     def _look_for_memory(self) -> None:
         """Whether neither the net as asked nor any other predicts samples that it was not trained on."""
@@ -322,7 +343,10 @@ class Search:
         seconds = 2 * asked.step_seconds * steps
         if seconds * len(sets) > 0.5 * self.left() * self.limits.cores and steps >= 64:
             sets = self._halved(sets, steps)
-        self.attempt(sets, self.seeds[:2], lambda: not self._spent(0.5))
+        cheap = (
+            3 * seconds * len(sets) < 0.2 * self.left() * self.limits.cores
+        )  # then with intervals that say something
+        self.attempt(sets, self.seeds if cheap else self.seeds[:2], lambda: not self._spent(0.5))
 
     def _halved(self, sets: list[Changes], steps: int) -> list[Changes]:
         """The better half of single changes, by one seed's first quarter; what a symptom speaks for stays."""
@@ -488,6 +512,8 @@ class Search:
             fixed = found.confirmation.fixed.skill
             attainable = max(found.attainable, fixed * WELL if not found.reference else 0.0)
             found.learns = asked.skill >= max(LEARNS * attainable, SOMETHING)
+            if not found.learns and self._promising():
+                found.learns = None
             return
         if asked.skill >= max(LEARNS * found.attainable, SOMETHING):
             found.learns = True

@@ -111,7 +111,10 @@ def from_record(record: Record) -> tuple[Setup, Data]:
 
 
 def without_build_shapes(net: Net) -> Net:
-    """The net without what Keras can find out again, so that widths can change; initializers without seeds."""
+    """The net without what Keras can find out again, so that widths can change.
+
+    Initializers lose their seeds, inputs a fixed batch size, and recurrent layers the state that they carry along.
+    """
     net = copy.deepcopy(net)
     net.pop("compile_config", None)
 
@@ -120,6 +123,10 @@ def without_build_shapes(net: Net) -> Net:
             value.pop("build_config", None)
             if "seed" in value and isinstance(value["seed"], int | dict):
                 value["seed"] = None
+            if isinstance(shape := value.get("batch_shape"), list) and shape:
+                value["batch_shape"] = [None, *shape[1:]]
+            if value.get("stateful"):
+                value["stateful"] = False
             value = list(value.values())
         if isinstance(value, list):
             for item in value:

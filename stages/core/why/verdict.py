@@ -280,6 +280,10 @@ def _repaired(
     measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it; {seeds}, {p_value}"
     if found.learns:
         return f"It learns, and does better with {change} ({measured})."
+    if found.learns is None:
+        steps = f"{found.shortened} of its {found.asked.asked_steps} steps"
+        part = f"in {steps}, all that there was time for, it learns little"
+        return f"I cannot tell: {part}; with {change} it learns faster ({measured})."
     return f"It does not learn because of {CAUSES[causes[0].name]}: with {change} it does ({measured})."
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +18,28 @@ from typing import Any
 
 from stages.core.why.trial import Case, Outcome, Trial
 
-START = "spawn"  # TensorFlow does not outlive a fork
-
 GRACE = 8.0
 """Seconds that a worker may take beyond a trial's end before it is ended."""
 
 PATIENCE = 6.0
 """How much longer than its seconds of work a trial may take on a busy machine."""
+
+
+def load_tensorflow_once(context: Any) -> None:
+    """Start the process that workers are forked from: it has loaded TensorFlow and run nothing with it.
+
+    What TensorFlow writes to stderr while it loads, which no setting silences, goes nowhere.
+    """
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow")
+    context.set_forkserver_preload(["stages.core.why.trainer"])
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def _always() -> bool:
@@ -42,7 +59,8 @@ class Workers:
         self.folder = tempfile.TemporaryDirectory(prefix="regbench-why-")
         self.case = Path(self.folder.name) / "case.pickle"
         self.case.write_bytes(pickle.dumps(case, protocol=5))
-        self.context = multiprocessing.get_context(START)
+        self.context = multiprocessing.get_context("forkserver")
+        load_tensorflow_once(self.context)
         self.members = [self._start() for _ in range(cores)]
         self.seconds = 0.0  # of work, in all processes
         self.ready: set[int] = set()  # workers that have loaded TensorFlow
@@ -119,12 +137,10 @@ class Workers:
 def serve(case: Path, pipe: Any) -> None:
     """What a worker does: train each trial that comes, until the pipe closes."""
     import logging
-    import os
     import signal
     import warnings
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from stages.core.training import runtime
 
     runtime.prepare("cpu", 1, convolutions=True)
