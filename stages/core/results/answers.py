@@ -492,7 +492,7 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
         "best_peer": _best([baseline, *peers], study["higher_is_better"]),
         "ranked": ranked,
         "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
-        "odds": lambda prefix: f"{odds(rows, prefix):.2g}",
+        "odds": lambda prefix: f"{odds(rows, prefix):.2g}".replace("nan", tables.DASH),
         "likelier": lambda prefix: _told(odds(rows, prefix) >= DECISIVE, odds(rows, prefix) <= 1 / DECISIVE),
         "both": [key for key in rows if key.startswith("both_")],
         "n": study["n_seeds"],
