@@ -258,7 +258,7 @@ def test_a_cluster_that_is_not_there_is_one_line():
 
     with (
         dask.config.set({"distributed.comm.timeouts.connect": 0.2}),
-        pytest.raises(UserError, match="cannot be had") as caught,
+        pytest.raises(UserError, match="no connection to the cluster") as caught,
         clusters.connected("tcp://127.0.0.1:1", 1),
     ):
         pass

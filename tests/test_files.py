@@ -109,7 +109,7 @@ def test_the_next_process_waits_for_the_end_of_the_first_even_if_it_is_killed(tm
             assert not waited
         second = python(tmp_path, "from stages.core.base.locks import held\nwith held('train a/b') as w: print(w)",
                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-        assert second.stderr.readline() == "regbench: train a/b: another process is at it; waiting for its end\n"
+        assert second.stderr.readline() == "regbench: train a/b: another process is working on it; waiting\n"
         assert second.poll() is None
         first.kill()
     assert second.communicate(timeout=10)[0] == "True\n"
@@ -139,6 +139,15 @@ def test_what_a_user_can_put_right_is_one_line(error, line):
         errors.run(main)
     assert str(end.value).startswith(line)
     assert "\n" not in str(end.value)
+
+
+def test_ctrl_c_is_one_line(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        errors.run(main)
+    assert (end.value.code, capsys.readouterr().err) == (130, "regbench: interrupted\n")
 
 
 def test_any_other_error_is_shown_in_full():

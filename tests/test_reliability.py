@@ -361,7 +361,7 @@ def test_a_second_repro_says_that_one_runs_and_the_next_waits_for_what_a_killed_
 ):
     folder = without(small_repository, tmp_path / "regbench", "train")
     monkeypatch.chdir(folder)
-    waiting = f"train {KEY}: another process is at it; waiting for its end"
+    waiting = f"train {KEY}: another process is working on it; waiting"
     with Repro(folder, tmp_path / "first") as first:
         with held(f"train {KEY}"):  # so that the training lasts as long as it takes here
             wait(lambda: waiting in first.said)

@@ -31,6 +31,9 @@ def run(main: Callable[[], None]) -> None:
     failing file system, too little memory."""
     try:
         main()
+    except KeyboardInterrupt:
+        print("regbench: interrupted", file=sys.stderr)
+        sys.exit(130)  # as a shell says it
     except UserError as error:
         sys.exit(f"regbench: {error}")
     except OSError as error:  # disk full, no permission, read-only folder

@@ -30,7 +30,7 @@ def held(work: str) -> Iterator[bool]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"regbench: {work}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
+        print(f"regbench: {work}: another process is working on it; waiting", file=sys.stderr, flush=True)
         lock.acquire()
         waited = True
     try:

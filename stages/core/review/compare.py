@@ -158,7 +158,7 @@ def read(texts: Mapping[str, bytes], folder: str) -> Side:
             if f"{record.study}/{record.row}" != key:
                 raise UserError(f"{where}: is the record of {record.study}/{record.row}")
             if len({seed.seed for seed in record.seeds}) < len(record.seeds):
-                raise UserError(f"{where}: a seed stands there twice")
+                raise UserError(f"{where}: a seed appears twice")
             found[key] = record
         except UserError as error:
             problems[key] = str(error)

@@ -62,7 +62,7 @@ def connected(where: str, jobs: int) -> Iterator:
         except Exception as error:  # whatever schedulers, their commands and networks raise
             if made:
                 made.close()
-            raise UserError(f"{where}: the cluster cannot be had: {one_line(error)}") from None
+            raise UserError(f"{where}: no connection to the cluster: {one_line(error)}") from None
         try:
             yield client
         finally:

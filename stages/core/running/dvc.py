@@ -108,7 +108,7 @@ def conclude(n_rows: int, failed: Mapping[str, str], interrupted: bool) -> None:
     Args:
         n_rows: how many ran.
         failed: the last lines of the log of each row that failed.
-        interrupted: the user has had enough; nothing more is run.
+        interrupted: the user pressed Ctrl-C; nothing more is run.
 
     Raises:
         UserError: not everything is up to date now.
