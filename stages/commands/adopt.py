@@ -44,10 +44,10 @@ def main() -> None:
     candidates = stale(arguments.studies, arguments.reworded)
     differing = []
     for keys in candidates.values():
-        same = dict(checked(keys))
-        differing += [key for key in keys if not same.get(key)]
+        found = dict(checked(keys))
+        differing += [key for key in keys if not found.get(key)]
         for key in keys:
-            if same.get(key):
+            if found.get(key):
                 adopt(key, WHOLE if key == keys[0] else START)
     kept = [key for key in declared(arguments.studies) if is_current(key)]
     dvc.commit([f"train@{key}" for key in kept])

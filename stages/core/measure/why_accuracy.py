@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 TOP = 3
 
@@ -29,9 +30,8 @@ class Judged:
     @classmethod
     def from_json(cls, line: str) -> Judged:
         """From its fields as a JSON object."""
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(line).items()}
-        )
+        fields: dict[str, Any] = json.loads(line)
+        return cls(**{key: _tuple(value) for key, value in fields.items()})
 
     @property
     def rank(self) -> int | None:
@@ -156,3 +156,8 @@ def _mistake(one: Judged) -> str:
     skill = "–" if one.skill is None else f"{one.skill:.2f}"
     repair = ", ".join(one.changes) if one.repaired else "none"
     return f"| {one.name} | {', '.join(one.faults) or 'none'} | {said} | {repair} | {skill} |"
+
+
+def _tuple(value: Any) -> Any:
+    """A list, which JSON has in place of a tuple, as one."""
+    return tuple(value) if isinstance(value, list) else value

@@ -53,10 +53,10 @@ def resolve() -> list[str]:
     said = []
     if LOCK.is_file() and "\n<<<<<<< " in LOCK.read_text(encoding="utf-8"):
         base, ours, theirs = (_git("show", f":{side}:./{LOCK}") for side in (1, 2, 3))
-        write_atomically(LOCK, lockfile.merged(*(text.decode() for text in (base, ours, theirs))))
+        write_atomically(LOCK, lockfile.merged(*((text or b"").decode() for text in (base, ours, theirs))))
         _git("add", str(LOCK))
         said.append(f"{LOCK} was in conflict; merged stage by stage")
-    listed = _git("diff", "--name-only", "--diff-filter=U", "-z", "--", "results").decode()
+    listed = (_git("diff", "--name-only", "--diff-filter=U", "-z", "--", "results") or b"").decode()
     paths = list(filter(None, listed.split("\0")))
     for path in paths:
         if not any(_git("checkout", f"--{side}", "--", path, fails=True) is not None for side in ("ours", "theirs")):
