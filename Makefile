@@ -21,10 +21,8 @@ setup: .venv/ready ## Make .venv with the pinned packages
 	.venv/bin/regbench merge install
 	@touch $@
 
-demo: setup ## Train digits_comparison afresh (no download) and show its table
-	dvc repro --force plot@digits_comparison
-	@cat results/tables/digits_comparison.md
-	@echo && echo "Figures:" && ls results/figures/digits_comparison/*.svg
+demo: setup ## A minute: a net that stops learning, its diagnosis, and the fix
+	@regbench demo
 
 JOBS ?= 1
 repro: setup ## Bring all results up to date, JOBS=N rows at once
