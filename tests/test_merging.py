@@ -84,7 +84,7 @@ def test_rows_added_on_both_sides_conflict_in_no_file_and_train_nothing(reposito
 
 def test_a_row_changed_on_one_side(repository):
     branch(repository, "one", lambda: small.edit(repository / small.STUDY, "kernel.l2=0.001", "kernel.l2=0.002"))
-    branch(repository, "two", lambda: add_row(repository, "kernel_l2_1e-1", 0.1))
+    branch(repository, "two", lambda: add_row(repository, "kernel_l2_1e-1", 0.1, last=False))
     assert merge(repository, "one") == []
     assert trained(repro(repository)[1]) == []
     is_up_to_date(repository)
