@@ -32,11 +32,11 @@ NAMED = ["study", "row", "label", "diagnosis"]
 CURVES = ["study", "row", "epoch", "quantity", "mean"]
 
 
-MOST_CORES = 4
+MOST_CORES = 3
 """Processes of a search, at most: each takes about 0.6 GiB."""
 
-LEAST_SECONDS = 30.0
-"""What a search gets at least, however long the script took to come to its fit."""
+FOR_THE_SCRIPT = 0.7
+"""Share of the time that a script may take to come to its fit."""
 
 
 def main() -> None:
@@ -81,10 +81,13 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     progress = Progress()
     progress(f"{arguments.script}: up to its fit")
     fit = int(arguments.fit) if arguments.fit and arguments.fit.isdigit() else arguments.fit
-    recorded = record(as_given(arguments.script), rest, python=arguments.python, fit=fit, seconds=seconds)
-    left = max(LEAST_SECONDS, seconds - (time.monotonic() - began))
+    script, most = as_given(arguments.script), FOR_THE_SCRIPT * seconds
+    try:
+        recorded = record(script, rest, python=arguments.python, fit=fit, seconds=most)
+    except KeyboardInterrupt:
+        raise UserError(f"{arguments.script}: interrupted before it came to its fit") from None
     cores = min(MOST_CORES, len(os.sched_getaffinity(0)))
-    answer = examine(recorded, Limits(left, cores, arguments.seed), progress)
+    answer = examine(recorded, Limits(seconds - (time.monotonic() - began), cores, arguments.seed), progress)
     progress.end()
     if arguments.json:
         text = json.dumps(answer.as_json(), indent=2, ensure_ascii=False)

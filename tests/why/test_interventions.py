@@ -151,3 +151,8 @@ def test_text_labels_become_numbers_where_the_head_is_right():
     _, data, task = changed(made, Change("labels"))
     assert np.array_equal(data.y[0], Y)
     assert task.names == (0, 1)
+
+
+def test_an_autoencoder_is_narrow_on_purpose():
+    made = case([dense(2, "relu"), dense(2)], MSE, X, X.astype(np.float32))
+    assert Change("width") not in candidates(made.setup, made.data, made.task)

@@ -37,6 +37,7 @@ def found(*arguments, **settings):
         ([HIDDEN, SIGMOID], BCE, X, Y),
         ([HIDDEN, dense(2, "softmax")], SPARSE, X, Y),
         ([HIDDEN, dense(1)], BCE, X, Y, {"loss_config": {"from_logits": True}}),
+        ([HIDDEN, dense(1, "tanh")], "hinge", X, 2 * Y - 1),
         ([HIDDEN, SOFTMAX3], SPARSE, X3, Y3),
         ([HIDDEN, SOFTMAX3], CCE, X3, ONE_HOT),
         ([HIDDEN, LINEAR], MSE, XV, YV),

@@ -1,6 +1,6 @@
 """Measure how often `regbench why` is right on scripts with known faults: results/why.md.
 
-    regbench why_accuracy [--only PATTERN] [--kept FILE] [--patience N]
+    regbench why_accuracy [--only PATTERN] [--kept FILE [--finished]] [--patience N]
 
 Each script is written to a file, recorded and searched as `regbench why` does. FILE keeps what was said, and gives
 what it has. On a machine that others use, N lets a search take N times its minutes, while its own work stays below.
@@ -35,12 +35,18 @@ def main() -> None:
     )
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name; writes no file")
     parser.add_argument("--kept", type=as_given, metavar="FILE", help="a JSON object a line")
+    parser.add_argument("--finished", action="store_true", help="only the scripts that FILE has, and it says so")
     parser.add_argument("--patience", type=float, default=1.0, metavar="N")
     arguments = parser.parse_args()
-    cases = [case for case in why_programs.programs() if fnmatch(case.name, arguments.only)]
-    judged = list(judge(cases, arguments.kept, arguments.patience))
+    every = list(why_programs.programs())
+    known = read(arguments.kept)
+    cases = [case for case in every if fnmatch(case.name, arguments.only)]
+    if arguments.finished:
+        cases = [case for case in cases if case.name in known]
+    judged = list(judge(cases, known, arguments.kept, arguments.patience))
     versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "scikit-learn"))
     made = {
+        "Scripts": f"{len(judged)} of {len(every)}",
         "Budget": f"{MINUTES:g} minutes on {CORES} cores of {machine.processor()}",
         "Versions": versions,
         "Seconds": "from the start of the search, the script's own not counted",
@@ -51,10 +57,14 @@ def main() -> None:
     print(text)
 
 
-def judge(cases: list[Case], kept: Path | None, patience: float) -> Iterator[Judged]:
-    """What is said of each script."""
+def read(kept: Path | None) -> dict[str, Judged]:
+    """What a file keeps, by script."""
     lines = kept.read_text(encoding="utf-8").splitlines() if kept and kept.exists() else []
-    known = {one.name: one for one in map(Judged.from_json, lines)}
+    return {one.name: one for one in map(Judged.from_json, lines)}
+
+
+def judge(cases: list[Case], known: dict[str, Judged], kept: Path | None, patience: float) -> Iterator[Judged]:
+    """What is said of each script; what is not known is added to the file."""
     for number, case in enumerate(cases, start=1):
         began = time.monotonic()
         one = known.get(case.name) or examined(case, patience)

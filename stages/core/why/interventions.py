@@ -15,7 +15,7 @@ import numpy as np
 
 from stages.core.why import net as nets
 from stages.core.why import task as tasks
-from stages.core.why.setup import Data, Setup, steps_in_epoch
+from stages.core.why.setup import Data, Setup, reproduces_inputs, steps_in_epoch
 from stages.core.why.task import Task
 
 CAUSES = {
@@ -121,17 +121,18 @@ def _numbered_beyond(setup: Setup, task: Task) -> bool:
 def wrong_parts(setup: Setup, task: Task, data: Data) -> tuple[str, ...]:
     """Which of output_units, output_activation, loss_function and label_encoding are not what the task needs."""
     right, activation = right_head(setup, task), nets.output_activation(setup.net)
-    logits = setup.from_logits and activation == "linear"
+    logits = activation == "linear" and setup.from_logits
+    margins = activation in ("linear", "tanh") and "hinge" in setup.loss and task.is_classes
     if setup.from_logits and not logits:
         return ("loss_function",)
     wrong = []
     if nets.output_units(setup.net) not in (right.units, None):
         wrong.append("output_units")
-    if not (activation == right.activation or logits or _reaches(activation, task, data)):
+    if not (activation == right.activation or logits or margins or _reaches(activation, task, data)):
         wrong.append("output_activation")
     if setup.loss != right.loss and not _also_right(setup.loss, activation, task, data):
         wrong.append("loss_function")
-    if needs_numbers(setup, data, task):
+    if needs_numbers(setup, data, task) and not labels_for_hinge(setup, task):
         wrong.append("label_encoding")
     return tuple(wrong)
 
@@ -155,6 +156,8 @@ def _also_right(loss: str, activation: str, task: Task, data: Data) -> bool:
         return (
             loss in ("binary_crossentropy", "kl_divergence") and within and activation in ("sigmoid", "softmax")
         ) or (loss in ("poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error") and positive)
+    if "hinge" in loss:
+        return activation in ("tanh", "linear") and task.is_classes
     if task.one_hot:
         focal = loss in ("categorical_focal_crossentropy", "kl_divergence")
         return focal and activation == "softmax"
@@ -166,6 +169,11 @@ def recoded(setup: Setup, task: Task) -> bool:
     if not task.is_classes or task.one_hot or _numbered_beyond(setup, task):
         return False
     return tuple(task.names) != tuple(range(task.classes))
+
+
+def labels_for_hinge(setup: Setup, task: Task) -> bool:
+    """Whether the labels are -1 and 1 for a loss that wants these."""
+    return "hinge" in setup.loss and set(task.names) == {-1, 1}
 
 
 def needs_numbers(setup: Setup, data: Data, task: Task) -> bool:
@@ -569,7 +577,7 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
     """All single changes that would change something, the most frequent causes first."""
     net, single = setup.net, data.single and bool(nets.tail(setup.net))
     found: list[Change] = []
-    if data.single and needs_numbers(setup, data, task):
+    if data.single and needs_numbers(setup, data, task) and not labels_for_hinge(setup, task):
         found.append(Change("labels"))
     if single and not _same_head(setup, task):
         found.append(Change("head"))
@@ -586,7 +594,8 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
         found.append(Change("inputs"))
     if setup.optimizer["class_name"] != "Adam":
         found.append(Change("optimizer", ("Adam", 0.001)))
-    found += _net_changes(setup, task)
+    narrow = reproduces_inputs(data)  # on purpose
+    found += [change for change in _net_changes(setup, task) if change.kind != "width" or not narrow]
     found += factors[2:]
     found += [Change("batch", size) for size in other_batches(setup, data)]
     if not setup.shuffle:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from stages.core.base.text import one_line
 from stages.core.why import interventions, symptoms
 from stages.core.why import setup as setups
 from stages.core.why import task as tasks
@@ -28,9 +29,13 @@ def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda
     notes = notes_of(record)
     if reason := cannot_be_tried(record):
         return untried(record.script, reason, notes)
-    case = case_of(record)
-    found = investigate(case, signs(case, record), limits, tell)
-    return verdict(found, record.script, diff(record, found), notes)
+    try:
+        case = case_of(record)
+        found = investigate(case, signs(case, record), limits, tell)
+        return verdict(found, record.script, diff(record, found), notes)
+    except Exception as error:  # scripts hand over whatever they like; their users are owed a sentence, not our stack
+        words = one_line(f"{type(error).__name__}: {error}")[:200]
+        return untried(record.script, f"the experiment failed ({words})", notes)
 
 
 def notes_of(record: Record) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.core.why import task as tasks
-from stages.core.why.setup import Data
+from stages.core.why.setup import Data, reproduces_inputs
 from stages.core.why.task import Task
 
 SAMPLES, COLUMNS = 1500, 400
@@ -34,7 +34,7 @@ def reference(data: Data, task: Task, seconds: float, text: bool = False) -> Ref
     Args:
         text: inputs are numbers of words: they are counted.
     """
-    if data.n < FEW or len(data.x) != 1 or data.x[0].dtype.kind in "USO":
+    if data.n < FEW or len(data.x) != 1 or data.x[0].dtype.kind in "USO" or reproduces_inputs(data):
         return None
     x, y = _flat(data, text), data.y[0]
     if len(x) != len(y) or (y.ndim > 2 and task.is_classes):
@@ -97,7 +97,7 @@ def _cross_validated(model, x: np.ndarray, target: np.ndarray, task: Task) -> fl
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             said = cross_val_predict(model, x, target, cv=folds)
-    except ValueError:
+    except (ValueError, MemoryError):
         return None
     if task.is_classes:
         return tasks.balanced_skill(target, said)

@@ -19,7 +19,7 @@ from stages.core.why.record import Record
 Net = dict[str, Any]
 """A net as Keras 3 writes it with `model.to_json()`, parsed."""
 
-MEMORY = 300_000_000
+MEMORY = 150_000_000
 """Bytes of inputs that an experiment works on; of larger data every k-th sample is taken."""
 
 
@@ -76,6 +76,13 @@ class Data:
     def single(self) -> bool:
         """One input and one output."""
         return len(self.x) == len(self.y) == 1
+
+
+def reproduces_inputs(data: Data) -> bool:
+    """Whether the targets are the inputs, as an autoencoder's are."""
+    if not data.single or data.x[0].size != data.y[0].size or data.x[0].dtype.kind in "US":
+        return False
+    return bool(np.array_equal(data.x[0].reshape(data.n, -1), data.y[0].reshape(data.n, -1)))
 
 
 def steps_in_epoch(setup: Setup, n: int) -> int:

@@ -123,7 +123,7 @@ def _labels(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     if not task.is_classes or task.one_hot:
         return
     names = task.names
-    if interventions.recoded(setup, task):
+    if interventions.recoded(setup, task) and not interventions.labels_for_hinge(setup, task):
         span = f"{names[0]:g} to {names[-1]:g}" if len(names) > 2 else f"{names[0]:g} and {names[1]:g}"
         entropy = "entropy" in setup.loss
         text = f"labels are {span}, where {setup.loss or 'the loss'} wants 0 to {task.classes - 1}"
