@@ -2,7 +2,7 @@
 
 `symptoms` gives the words that hold for one log, the gravest first. A log shows symptoms, never a cause: where two
 causes print the same numbers the word names what is seen, and the symptom says what else it may be. The thresholds were
-chosen on logs of nets with known faults; how often the words are right on other nets is in results/log_accuracy.md.
+chosen on logs of nets with known faults; `regbench log_accuracy` measures how often the words are right on other nets.
 """
 
 import re
