@@ -40,9 +40,9 @@ def main() -> None:
     judgements, styles = [], set()
     for judgement, style in judge(arguments.kind, arguments.count, arguments.trained):
         judgements.append(judgement)
-        styles.add(style)
+        styles.add(style.partition(",")[0])
     made = {
-        "Formats": ", ".join(sorted(style.partition(",")[0] for style in styles)),
+        "Formats": ", ".join(sorted(styles)),
         "Versions": ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "scikit-learn")),
     }
     text = log_accuracy.to_markdown(judgements, made)

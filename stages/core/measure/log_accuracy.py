@@ -43,8 +43,8 @@ def scores(judgements: Sequence[Judgement]) -> list[Score]:
 
 
 def false_alarms(judgements: Sequence[Judgement]) -> tuple[int, int, int]:
-    """Healthy trainings, those of them that are called ill, and those of which any word is said."""
-    healthy = [one for one in judgements if not one.truth]
+    """Trainings of which no fault is true, those of them that are called ill, and those of which any word is said."""
+    healthy = [one for one in judgements if not one.truth - set(HARMLESS)]
     ill = sum(bool(one.said - set(HARMLESS)) for one in healthy)
     spoken = sum(bool(one.said - NEVER_CLAIMED) for one in healthy)
     return len(healthy), ill, spoken
@@ -65,8 +65,8 @@ def to_markdown(judgements: Sequence[Judgement], made: Mapping[str, str]) -> str
         "learning rates.\n",
         *(f"- {name}: {value}" for name, value in made.items()),
         "",
-        f"**Healthy logs called ill: {ill} of {healthy}.** Any word at all was said of {spoken}; {_harmless()} are "
-        "no faults.\n",
+        f"**Healthy logs called ill: {ill} of {healthy}.** {_harmless()} are no faults; with them, something was said "
+        f"of {spoken}.\n",
         "| Word | True of | Said of | Precision | Recall |",
         "| --- | ---: | ---: | ---: | ---: |",
         *(_row(score) for score in scores(judgements)),
@@ -83,16 +83,16 @@ def to_markdown(judgements: Sequence[Judgement], made: Mapping[str, str]) -> str
 
 def _healthy(judgements: Sequence[Judgement]) -> str:
     said = [one for one in judgements if HEALTHY in one.said]
-    right = sum(not one.truth for one in said)
+    right = sum(not one.truth - set(HARMLESS) for one in said)
     return (
-        f"`{HEALTHY}` was said of {len(said)}; nothing at all was the matter with {right} of these. It means that the "
+        f"`{HEALTHY}` was said of {len(said)}; no fault was true of {right} of these. It means that the "
         "log shows nothing, not that nothing is there."
     )
 
 
 def _harmless() -> str:
     words = [word for word in HARMLESS if word not in NEVER_CLAIMED]
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} and {words[-1]}".capitalize()
 
 
 def _row(score: Score) -> str:

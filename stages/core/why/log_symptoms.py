@@ -2,7 +2,7 @@
 
 `symptoms` gives the words that hold for one log, the gravest first. A log shows symptoms, never a cause: where two
 causes print the same numbers the word names what is seen, and the symptom says what else it may be. The thresholds were
-chosen on logs of nets with known faults; how often the words are right on other nets is in results/log_accuracy.md.
+chosen on logs of nets with known faults; `regbench log_accuracy` measures how often the words are right on other nets.
 """
 
 import re
@@ -49,17 +49,18 @@ EXPLODES = 10.0  # times its lowest value, when it ends far above its first too
 NEARLY_ZERO, SATURATED_COST = 2e-7, 16.0  # Keras 2 cuts probabilities off at 1e-7, which is 1.19e-7 in float32
 MEANINGLESS_ACCURACY = 0.05
 MEANINGLESS_CHEAP, MEANINGLESS_LOSS = 0.2, 30.0  # no crossentropy is smaller or larger beside such an accuracy
-CHANCE_LOSS = 0.97  # of ln K
-CHANCE_SHARE = 0.3  # how far an accuracy may be from 1/K, as a share of it
+CHANCE_LOSS = 0.96  # of ln K
+CHANCE_SHARE, CHANCE_HALF = 0.3, 0.12  # how far an accuracy may be from 1/K, as a share of it, and from a half
 CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
 STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
-INFERENCE_GAP = 0.1  # between the accuracies
+INFERENCE_FIRST, INFERENCE_GAP = 2.0, 0.1  # the same in the first epoch; between the accuracies
 RATE_UP, RATE_ROUGH, RATE_NET = 0.4, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
 RATE_EPOCHS = 6  # fewer shake by accident
 RATE_START = 5.0  # first loss / later loss of a net that then stands still
 RATE_RESTLESS, RATE_RISES = 1.004, 0.3  # of ln K; share of epochs in which the validation loss rises
 LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
+LOW_ACCURACY = 0.15  # rise
 LOSS_PER_ERROR = 5.5  # crossentropy / share of wrong answers, at the end
 FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
 EXCESS, EXCESS_RATIO, EXCESS_HELD_OUT = (
@@ -271,7 +272,7 @@ def _classes(level: float, cost: float) -> int:
         return 0
     usual = min((2, 3, 4, 5, 10, 100, 1000), key=lambda classes: abs(np.log(level * classes)))
     for classes in (round(float(np.exp(min(cost, 10)))), usual, round(1 / level)):
-        if classes < 2 or abs(level * classes - 1) > (CHANCE_SHARE if classes > 2 else CHANCE_SHARE / 2):
+        if classes < 2 or abs(level * classes - 1) > (CHANCE_SHARE if classes > 2 else CHANCE_HALF):
             continue
         squared = (classes - 1) / classes**2
         if cost >= CHANCE_LOSS * np.log(classes) or abs(cost / squared - 1) < 0.05:
@@ -294,9 +295,11 @@ def _chance_by_loss(view: View) -> str:
 
 
 def _flat(accuracy: np.ndarray, share: float) -> bool:
-    """Whether it does not rise from its first epochs to its last, by more than a share of itself."""
+    """Whether it rises by no more than a share of itself from its first epochs to its last, and was never far above."""
     if len(accuracy) < 3:
         return True
+    if accuracy[1:].max() > 1.35 * _end(accuracy) + 0.02:
+        return False
     begin, end = accuracy[: max(1, len(accuracy) // 3)].mean(), _end(accuracy)
     return bool(end - min(begin, accuracy[0]) <= max(0.02, share * end))
 
@@ -321,6 +324,8 @@ def _constant(view: View) -> str:
         how = f"is {share:.4g} in the last {len(shown[tail])} epochs"
     else:
         return ""
+    if abs(view.loss[-1] / view.loss[0] - 1) < 0.01 and 1.03 * least < _cost(view) < 2 * least:
+        return ""  # nothing moves: the accuracy stays because the answers do
     learns = _end(accuracy) > share + 0.03 and not _still(accuracy)
     if not in_turn and (learns or _cost(view) < 0.5 * least):
         return ""
@@ -400,12 +405,15 @@ def _above_accuracy(view: View) -> str:
     if not len(accuracy) or not len(loss) or _no_meaning(view):
         return ""
     ratio = loss / np.maximum(1 - accuracy, 0.01)
-    if _end(ratio) > LOSS_PER_ERROR and _end(loss) > 0.1:
+    held_out = np.inf  # of a penalty, the validation loss tells too
+    if len(view.val_accuracy) and len(view.val_loss):
+        held_out = _end(view.val_loss / np.maximum(1 - view.val_accuracy, 0.01))
+    if _end(ratio) > LOSS_PER_ERROR and held_out > 4 and _end(loss) > 0.1:
         return (
             f"The loss ends at {loss[-1]:.4g} beside an accuracy of {accuracy[-1]:.4g}; crossentropy alone is "
             f"seldom above {LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01):.4g} there."
         )
-    if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and _end(ratio) > 0.6 * FIRST_LOSS_PER_ERROR:
+    if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and min(_end(ratio), held_out) > 3:
         return (
             f"The loss starts at {loss[0]:.4g} beside an accuracy of {accuracy[0]:.4g}, more than guessing costs, "
             f"and falls ({_to(loss)}) by more than the accuracy explains ({_to(accuracy)})."
@@ -425,11 +433,11 @@ def _inference_worse(view: View) -> str:
         gap = view.accuracy[-1] - view.val_accuracy[-1] if len(view.val_accuracy) and len(view.accuracy) else 1.0
         holds, how = ratio[0] >= INFERENCE_ALONE and gap > 0.2, "after one epoch"
     else:
-        early = float(np.median(ratio[: (len(ratio) + 1) // 2]))
         jump = float(np.median(np.abs(np.diff(np.log(held_out)))))
         jumps = jump >= INFERENCE_JUMP and float(np.median(ratio)) >= INFERENCE_RATIO
         gap = view.accuracy - view.val_accuracy if len(view.accuracy) and len(view.val_accuracy) else np.ones(1)
-        holds = (early >= INFERENCE_RATIO or jumps) and float(np.median(gap)) > INFERENCE_GAP
+        early = ratio[0] >= INFERENCE_FIRST and float(np.median(ratio)) >= INFERENCE_RATIO
+        holds = (early or jumps) and float(np.median(gap)) > INFERENCE_GAP
         how = f"changing {np.exp(jump):.1f} times from epoch to epoch" if jumps else f"from the start ({_to(held_out)})"
     if not holds:
         return ""
@@ -481,6 +489,8 @@ def _rate_low(view: View) -> str:
         return ""
     if np.log(loss[len(loss) // 2] / loss[-1]) < LOW_STRAIGHT * total:
         return ""  # levels off
+    if len(view.accuracy) and view.accuracy[-1] - view.accuracy[0] > LOW_ACCURACY:
+        return ""
     return (
         f"The training loss falls steadily, but by {-np.expm1(-total):.1%} in {len(loss)} epochs ({_to(loss)}), and "
         "does not level off."
@@ -601,5 +611,6 @@ HIDES = {
     CONSTANT: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     INFERENCE_WORSE: {OVERFITTING},
     RATE_LOW: {IMPROVING},
+    TRAINING_WORSE: {RATE_HIGH},
 }
 """What a word takes the sense from."""
