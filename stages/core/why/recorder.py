@@ -693,6 +693,16 @@ class Net:
                     words.pop("training", None)
             for word in idle.get(layer["config"].get("name"), ()):
                 layer["config"][word] = None
+            for word, value in layer["config"].items():
+                if isinstance(value, dict) and value.get("class_name") == "function" and value["module"] == "builtins":
+                    layer["config"][word] = self._function(layer["config"]["name"], word, value)
+
+    def _function(self, name, word, value):
+        """An argument that is a function: tf.nn.softmax, called softmax_v2 inside TensorFlow, is Keras' softmax."""
+        found = [getattr(layer, word, None) for layer in self.model._flatten_layers() if layer.name == name]
+        short = re.sub(r"_v\d$", "", value["config"]) if isinstance(value["config"], str) else None
+        own = found and is_keras(found[0]) and short is not None and hasattr(self.keras.activations, short)
+        return short if own else value
 
     def fill(self, config, samples):
         """Sizes that a sequential net leaves open, from the samples: some layers of Keras 3 need them."""
@@ -1182,7 +1192,7 @@ class Recorder:
         if not wanted:
             return self.shortened(net, fit, arguments)
         self.busy += 1
-        again = [turns for turns in self.turns(frame, net) if turns]
+        again = [] if net in self.origins else [turns for turns in self.turns(frame, net) if turns]
         if again:
             epochs = math.prod(again) * int(arguments.get("epochs") or 1)
             self.notes.append(f"fit is called again and again in a loop: {epochs} epochs in all.")

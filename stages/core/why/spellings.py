@@ -19,12 +19,20 @@ SPACES = (  # Keras' public modules
     *("layers", "models", "optimizers", "losses", "metrics", "regularizers", "initializers", "activations"),
     *("callbacks", "constraints", "utils", "backend", "preprocessing.image", "preprocessing.sequence"),
 )
-OLD_MODULES = {  # what were modules inside them, as an attribute
+OLD_MODULES = {  # modules that were inside them; no other name is taken for a module
     "layers": (
         *("core", "convolutional", "normalization", "recurrent", "embeddings", "advanced_activations", "pooling"),
-        *("noise", "merge", "wrappers", "experimental"),
+        *("noise", "merge", "wrappers", "local", "cudnn_recurrent", "convolutional_recurrent", "experimental"),
     ),
-    "utils": ("np_utils", "vis_utils", "generic_utils", "data_utils"),
+    "utils": ("np_utils", "vis_utils", "generic_utils", "data_utils", "layer_utils", "io_utils", "all_utils"),
+    "optimizers": ("adam_v2", "gradient_descent_v2", "rmsprop_v2", "adam", "sgd", "optimizer_v2", "optimizers"),
+    "backend": ("tensorflow_backend", "common"),
+    "callbacks": ("callbacks",),
+}
+MOVED = {  # modules of Keras itself that others took over
+    "engine": ("layers", "models"),
+    "objectives": ("losses",),
+    "legacy": ("layers",),
 }
 ARGUMENTS = {  # of layers
     "init": "kernel_initializer",
@@ -75,15 +83,15 @@ def apply(keras, tell):
     _layers(keras, spaces["layers"], tell)
     _optimizers(keras, spaces["optimizers"], tell)
     _regularizers(keras, spaces["regularizers"], tell)
+    _constraints(keras, spaces["constraints"])
     _models(keras, tell)
     _backend(keras, spaces["backend"])
     _categorical(spaces["utils"], tell)
     _others()
-    for space, names in OLD_MODULES.items():
+    for space in ("layers", "utils"):  # their old modules are also reached as attributes
+        old = {name: importlib.import_module(f"keras.{space}.{name}") for name in OLD_MODULES[space]}
         for module in spaces[space]:
-            for name in names:
-                if not hasattr(module, name):
-                    setattr(module, name, importlib.import_module(f"{keras.__name__}.{space}.{name}"))
+            _add(module, old)
 
 
 def _spaces(keras):
@@ -148,13 +156,12 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if root is None:
             return []
         space, _, rest = name[len(root) :].partition(".")
-        if space == "wrappers":
+        if space == "wrappers" and rest in ("", "scikit_learn"):
             return [_scikit_learn(self.keras)]
         if space == "preprocessing" and rest == "text":
             return [importlib.import_module("keras._tf_keras.keras.preprocessing.text")]
-        moved = {"engine": ("layers", "models"), "objectives": ("losses",)}
-        spaces = moved.get(space) or ((space,) if rest else ())
-        return [self.spaces[name][0] for name in spaces if name in self.spaces]
+        known = rest.partition(".")[0] in OLD_MODULES.get(space, ())
+        return [self.spaces[name][0] for name in MOVED.get(space, (space,) if known else ())]
 
     def create_module(self, spec):
         return _Callable(spec.name)
@@ -383,75 +390,107 @@ def _regularizers(keras, modules, tell):
         _add(module, old)
 
 
+def _constraints(keras, modules):
+    kinds = {"maxnorm": keras.constraints.MaxNorm, "nonneg": keras.constraints.NonNeg}
+    for module in modules:
+        _add(module, {**kinds, "unitnorm": keras.constraints.UnitNorm})
+
+
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
 def _models(keras, tell):
-    model = keras.Model
-    fit, compiling = model.fit, model.compile
-
-    def renamed(kwargs, names, gone):
-        changed = {}
-        for name, value in kwargs.items():
-            if name in names:
-                tell(f"{name}=", f"{names[name]}=")
-                changed[names[name]] = value
-            elif name in gone:
-                tell(f"{name}=", "nothing")
-            else:
-                changed[name] = value
-        return changed
-
-    def fit_arguments(net, args, kwargs):
-        if isinstance(kwargs.get("class_weight"), str):  # Keras 2 took no notice of words
-            tell(f"class_weight={kwargs['class_weight']!r}", "nothing")
-            del kwargs["class_weight"]
-        return args, renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER)
-
-    def compile_arguments(net, args, kwargs):
-        kwargs = renamed(kwargs, {}, COMPILE_NO_LONGER)
-        if kwargs.get("loss_weights", 0) is None:
-            del kwargs["loss_weights"]
-        third = args[2] if len(args) > 2 else None
-        if isinstance(third, (list, tuple)) and third and not isinstance(third[0], (int, float)):
-            tell("the third argument of compile", "metrics=")
-            args, kwargs["metrics"] = args[:2], third
-        if isinstance(kwargs.get("loss"), str) and kwargs["loss"] in LOSSES:
-            tell(kwargs["loss"], LOSSES[kwargs["loss"]])
-            kwargs["loss"] = LOSSES[kwargs["loss"]]
-        return args, kwargs
-
-    def fit_generator(net, generator, *args, **kwargs):
-        """Keras 2's; and Keras 1's, which counted samples."""
-        tell("fit_generator", "fit")
-        order = ("steps_per_epoch", "epochs", "verbose", "callbacks", "validation_data", "validation_steps")
-        words = renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER)
-        words.update({order[position]: value for position, value in enumerate(args)})
-        samples, held = words.pop("samples_per_epoch", None), words.pop("nb_val_samples", None)
-        if samples:
-            generator, words["steps_per_epoch"] = _steps(generator, samples)
-        if held and words.get("validation_data") is not None:
-            words["validation_data"], words["validation_steps"] = _steps(words["validation_data"], held)
-        return net.fit(generator, **words)
-
-    def predict_classes(net, x, batch_size=None, verbose=0):
-        found = net.predict(x, batch_size=batch_size, verbose=verbose)
-        return found.argmax(axis=-1) if found.shape[-1] > 1 else (found > 0.5).astype("int32")
-
-    def model_arguments(net, args, kwargs):
-        return args, renamed(kwargs, ENDS, ())
-
-    model.fit = _wrap(fit, fit_arguments)
-    model.compile = _wrap(compiling, compile_arguments)
+    model, known = keras.Model, {"tell": tell}
+    model.fit = _wrap(model.fit, functools.partial(_fit_arguments, **known))
+    for name in ("evaluate", "predict", "train_on_batch", "test_on_batch"):
+        setattr(model, name, _wrap(getattr(model, name), functools.partial(_data_arguments, **known)))
+    model.compile = _wrap(model.compile, functools.partial(_compile_arguments, **known))
     for kind in _kinds(model):
         if "__init__" in vars(kind) and "outputs" in inspect.signature(kind.__init__).parameters:
-            kind.__init__ = _wrap(kind.__init__, model_arguments)
+            kind.__init__ = _wrap(kind.__init__, lambda net, args, kwargs: (args, _renamed(kwargs, ENDS, (), tell)))
     new = model.__new__  # it decides by the words whether this is a functional net
-    model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **renamed(kwargs, ENDS, ())))
-    model.fit_generator, model.predict_classes = fit_generator, predict_classes
+    model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **_renamed(kwargs, ENDS, (), tell)))
+    model.fit_generator = functools.partialmethod(_fit_generator, tell)
+    model.predict_classes = _predict_classes
     model.predict_proba = lambda net, x, **_: net.predict(x, verbose=0)
     model.evaluate_generator = lambda net, generator, steps=None, **_: net.evaluate(generator, steps=steps, verbose=0)
     model.predict_generator = lambda net, generator, steps=None, **_: net.predict(generator, steps=steps, verbose=0)
+
+
+def _renamed(kwargs, names, gone, tell):
+    """Arguments under their new names, without those that are gone."""
+    changed = {}
+    for name, value in kwargs.items():
+        if name in names:
+            tell(f"{name}=", f"{names[name]}=")
+            changed[names[name]] = value
+        elif name in gone:
+            tell(f"{name}=", "nothing")
+        else:
+            changed[name] = value
+    return changed
+
+
+def _array(value, tell):
+    """Keras 2 took a list of numbers, or of lists of numbers, for an array."""
+    if not isinstance(value, list) or not value or isinstance(value[0], dict) or hasattr(value[0], "shape"):
+        return value
+    try:
+        changed = np.array(value)
+    except ValueError:  # lists of different length: Keras says it
+        return value
+    tell("lists of numbers", "arrays")
+    return changed
+
+
+def _data_arguments(net, args, kwargs, tell):
+    args = (*(_array(value, tell) for value in args[:2]), *args[2:])
+    kwargs = {key: _array(value, tell) if key in ("x", "y") else value for key, value in kwargs.items()}
+    held = kwargs.get("validation_data")
+    if isinstance(held, (tuple, list)):
+        kwargs["validation_data"] = tuple(_array(value, tell) for value in held)
+    return args, kwargs
+
+
+def _fit_arguments(net, args, kwargs, tell):
+    args, kwargs = _data_arguments(net, args, kwargs, tell)
+    if isinstance(kwargs.get("class_weight"), str):  # Keras 2 took no notice of words
+        tell(f"class_weight={kwargs['class_weight']!r}", "nothing")
+        del kwargs["class_weight"]
+    return args, _renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER, tell)
+
+
+def _compile_arguments(net, args, kwargs, tell):
+    kwargs = _renamed(kwargs, {}, COMPILE_NO_LONGER, tell)
+    if kwargs.get("loss_weights", 0) is None:
+        del kwargs["loss_weights"]
+    third = args[2] if len(args) > 2 else None
+    if isinstance(third, (list, tuple)) and third and not isinstance(third[0], (int, float)):
+        tell("the third argument of compile", "metrics=")
+        args, kwargs["metrics"] = args[:2], third
+    if isinstance(kwargs.get("loss"), str) and kwargs["loss"] in LOSSES:
+        tell(kwargs["loss"], LOSSES[kwargs["loss"]])
+        kwargs["loss"] = LOSSES[kwargs["loss"]]
+    return args, kwargs
+
+
+def _fit_generator(net, tell, generator, *args, **kwargs):
+    """Keras 2's; and Keras 1's, which counted samples."""
+    tell("fit_generator", "fit")
+    order = ("steps_per_epoch", "epochs", "verbose", "callbacks", "validation_data", "validation_steps")
+    words = _renamed(kwargs, {"nb_epoch": "epochs"}, FIT_NO_LONGER, tell)
+    words.update({order[position]: value for position, value in enumerate(args)})
+    samples, held = words.pop("samples_per_epoch", None), words.pop("nb_val_samples", None)
+    if samples:
+        generator, words["steps_per_epoch"] = _steps(generator, samples)
+    if held and words.get("validation_data") is not None:
+        words["validation_data"], words["validation_steps"] = _steps(words["validation_data"], held)
+    return net.fit(generator, **words)
+
+
+def _predict_classes(net, x, batch_size=None, verbose=0):
+    found = net.predict(x, batch_size=batch_size, verbose=verbose)
+    return found.argmax(axis=-1) if found.shape[-1] > 1 else (found > 0.5).astype("int32")
 
 
 def _steps(generator, samples):
