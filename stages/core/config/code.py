@@ -19,8 +19,10 @@ TRAIN = "train"
 PARTS = {  # of the training: what only a row that uses it depends on
     "augmentation": ("stages.core.training.augmentation",),
     "random split": ("stages.core.data.splits:_random_validation",),
+    "other split": tuple(f"stages.core.data.splits:_{kind}_validation" for kind in ("stratified", "grouped", "named")),
+    "scaling": ("stages.core.data.scaling",),
 }
-READING = tuple(f"stages.core.data.{name}" for name in ("archives", "fetch", "formats", "store"))
+READING = tuple(f"stages.core.data.{name}" for name in ("archives", "fetch", "formats", "store", "tables"))
 """A row depends on the digest of its data, which training compares, and not on how they are read."""
 
 READS_NO_NUMBER = ("filelock", "omegaconf", "pydantic", "yaml")
@@ -60,9 +62,15 @@ def reader(root: Path = ROOT) -> str:
 
 def parts(row: Mapping[str, Any]) -> list[str]:
     """The parts of the training that a row, a composed mapping, uses: keys of what `digests` gives."""
-    split = row.get("split")
-    random = isinstance(split, Mapping) and split.get("validation") == "random"
-    used = {"augmentation": bool(row.get("augmentation")), "random split": random}
+    split, dataset = (part if isinstance(part, Mapping) else {} for part in (row.get("split"), row.get("dataset")))
+    rule = split.get("validation")
+    scales = [dataset.get(key) for key in ("scale", "target_scale", "missing")]
+    used = {
+        "augmentation": bool(row.get("augmentation")),
+        "random split": rule == "random",
+        "other split": rule in ("stratified", "grouped", "indices"),
+        "scaling": isinstance(scales[0], str) or scales[1:] != [None, None],
+    }
     return ["all", *(part for part in PARTS if used[part])]
 
 

@@ -104,7 +104,8 @@ def compose(
         ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
         for name, row in declared.rows.items():
             where = f"{path}: row {name}"
-            rows[name] = _compose_row(conf, where, study, name, row, params, sheet, fingerprint)
+            balanced = declared.metric.endswith("balanced_accuracy")
+            rows[name] = _compose_row(conf, where, study, name, row, params, sheet, fingerprint, balanced)
             _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
     return declared, rows
 
@@ -152,6 +153,7 @@ def _compose_row(
     params: dict[str, Any],
     sheet: Sheet,
     fingerprint: Callable[[dict[str, Any]], str],
+    balanced: bool,
 ) -> Row:
     entry = params["studies"][study]
     for override in row.overrides:
@@ -176,6 +178,8 @@ def _compose_row(
         "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
         **parts,
     }
+    if balanced and isinstance(data.get("training"), dict):
+        data["training"] = {**data["training"], "balanced": True}
     return validate(Row, {**data, "fingerprint": fingerprint(data)}, where)
 
 
@@ -210,8 +214,9 @@ def _training_part_of_dataset(dataset: dict[str, Any], sheet: Sheet, where: str)
     described = validate(PublishedDataset, dataset, where, "dataset")
     if math.prod(described.shape) != math.prod(sheet.sample_shape):
         raise UserError(f"{where}: dataset.shape: {described.shape}, but a sample has the shape {sheet.sample_shape}")
-    kept = described.model_dump(include={"name", "shape", "classes", "scale"})
-    return {"name": kept.pop("name"), "digest": sheet.digest, **kept}
+    kept = described.model_dump(include={"name", "shape", "classes", "targets", "scale", "target_scale"})
+    imputed = {"missing": described.missing} if described.missing in ("mean", "median") else {}
+    return {"name": kept.pop("name"), "digest": sheet.digest, **kept, **imputed}
 
 
 def _mapping(value: Any, where: str, key: str) -> dict[str, Any]:
@@ -223,7 +228,7 @@ def _mapping(value: Any, where: str, key: str) -> dict[str, Any]:
 def _check_splits(where: str, metric: str, row: Row, has_test: bool) -> None:
     """The study's metric and the monitored split must be among what training measures."""
     split, _, quantity = metric.partition(".")
-    if quantity != row.metric:
+    if quantity.removeprefix("balanced_") != row.metric:
         raise UserError(f"{where}: metric: {metric}, but {row.dataset.name} is measured by {row.metric}")
     missing = {"validation"} if row.split.validation == "none" else set()
     missing |= set() if has_test else {"test"}

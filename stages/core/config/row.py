@@ -39,12 +39,17 @@ class Part(Schema):
         return {key: value for key, value in serialize(self).items() if key not in defaults or value != defaults[key]}
 
 
+Scale = Positive | Literal["standard", "minmax"]
+"""A divisor; to mean 0 and sd 1; or to 0 to 1: the latter two feature by feature, as the training samples have it."""
+
+
 class Dataset(Part):
     """The data that a row trains on.
 
     `digest`: of its arrays, as its sheet has it (None: no sheet describes them); `shape`: one sample; `classes`: None
     for regression; `targets`: numbers that one sample's target has, so that classes 2 and targets k are k labels, each
-    of which holds or not; `scale`: the inputs' divisor.
+    of which holds or not; `scale`: of the inputs; `target_scale`: of the values that the net learns, while metrics stay
+    in the targets' own unit; `missing`: what stands for a number that is missing, of the training samples' feature.
     """
 
     name: str
@@ -52,29 +57,37 @@ class Dataset(Part):
     shape: Annotated[list[Count], Field(min_length=1)]
     classes: Annotated[int, Field(ge=2)] | None
     targets: Count = 1
-    scale: Positive | None
+    scale: Scale | None
+    target_scale: Scale | None = None
+    missing: Literal["mean", "median"] | None = None
 
     @model_validator(mode="after")
     def _labels(self) -> Dataset:
+        if self.target_scale is not None and self.classes is not None:
+            raise ValueError("target_scale: goes with classes: null; classes have no scale")
         if self.targets > 1 and self.classes not in (None, 2):
             raise ValueError("targets: several go with classes: null (values) or classes: 2 (labels that hold or not)")
         return self
 
 
 class Split(Part):
-    """How validation samples are taken from the training samples: `size` is a count or a share, as in scikit-learn."""
+    """How validation samples are taken from the training samples: `size` is a count or a share, as in scikit-learn.
 
-    validation: Literal["none", "tail", "random"]
+    Stratified: every class with its share; grouped: no group of the data set on both sides, so `size` is of groups;
+    indices: those that the data set names.
+    """
+
+    validation: Literal["none", "tail", "random", "stratified", "grouped", "indices"]
     size: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None
     random_state: Annotated[int, Field(ge=0, lt=2**32)] | None
     monitor: Literal["validation", "test"]
 
     @model_validator(mode="after")
     def _complete(self) -> Split:
-        if (self.validation == "none") != (self.size is None):
-            raise ValueError("size goes with validation tail or random, and with nothing else")
-        if (self.validation == "random") != (self.random_state is not None):
-            raise ValueError("random_state goes with validation random, and with nothing else")
+        if (self.validation in ("none", "indices")) != (self.size is None):
+            raise ValueError("size goes with validation tail, random, stratified or grouped, and with nothing else")
+        if (self.validation in ("random", "stratified", "grouped")) != (self.random_state is not None):
+            raise ValueError("random_state goes with validation random, stratified or grouped, and with nothing else")
         if self.validation == "none" and self.monitor == "validation":
             raise ValueError("monitor names the validation samples, but there are none")
         return self
@@ -156,7 +169,7 @@ class Training(Part):
 
     `loss`: Keras' name, or {type: huber, delta: 2.0}; `class_weight`: as Keras' `fit` takes it; `early_stopping`,
     `reduce_lr_on_plateau`: the arguments of these callbacks; `shuffle`: anew before every epoch (true), never (false),
-    or once, as Keras' `fit` does after `set_random_seed`.
+    or once, as Keras' `fit` does after `set_random_seed`; `balanced`: the balanced accuracy is recorded too.
     """
 
     loss: str | Plain
@@ -166,6 +179,7 @@ class Training(Part):
     early_stopping: Plain | None = None
     reduce_lr_on_plateau: Plain | None = None
     shuffle: bool | Literal["once"] = True
+    balanced: bool = False
 
 
 class Row(Part):

@@ -101,7 +101,15 @@ class Study(Schema):
     figure_title: str
     headings: Headings
     url: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
-    metric: Literal["test.accuracy", "validation.accuracy", "train.mae", "validation.mae", "test.mae"]
+    metric: Literal[
+        "test.accuracy",
+        "validation.accuracy",
+        "test.balanced_accuracy",
+        "validation.balanced_accuracy",
+        "train.mae",
+        "validation.mae",
+        "test.mae",
+    ]
     baseline: str
     asked: str | None = None
     fixed: str | None = None

@@ -1,6 +1,6 @@
 """Data sets: from the bytes of their files to arrays.
 
-Shapes: images (n, height, width) or (n, height, width, 3), tables (n, features), targets (n,).
+Shapes: images (n, height, width) or (n, height, width, channels), tables (n, features), targets (n,) or (n, k).
 """
 
 import gzip
@@ -16,10 +16,12 @@ import numpy as np
 
 from stages.core.base.errors import UserError
 from stages.core.config.dataset import PublishedDataset
+from stages.core.data import tables
 from stages.core.data.archives import members
 
 MAX_MEMBERS = 2_000_000
 MAX_BYTES = 4 << 30
+MAX_PIXELS = 50_000_000  # of one picture
 CIFAR_RECORD = 1 + 3 * 32 * 32  # label, then the red, green and blue planes
 
 
@@ -28,13 +30,16 @@ class Arrays:
     """A data set in memory.
 
     Inputs are uint8 (images) or float32 (tables), not yet scaled; targets int64 class numbers or float32 values.
-    `test_x` and `test_y` are None where the source has no test split.
+    `test_x` and `test_y` are None where the source has no test split; `groups`, int64 (n,), and `validation`, indices
+    int64 (m,), where it does not name them for the training samples.
     """
 
     train_x: np.ndarray
     train_y: np.ndarray
     test_x: np.ndarray | None = None
     test_y: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    validation: np.ndarray | None = None
 
 
 def read(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
@@ -48,9 +53,11 @@ def read(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
         UserError: the bytes are not what the format, the shape of a sample or the number of classes says.
     """
     arrays = READERS[dataset.format](dataset, contents)
-    for x in (arrays.train_x, arrays.test_x):
+    for x, y in ((arrays.train_x, arrays.train_y), (arrays.test_x, arrays.test_y)):
         if x is not None and (x.shape[1:] != tuple(dataset.shape) or not len(x)):
             raise UserError(f"{dataset.name}: {len(x)} samples of shape {x.shape[1:]}, not {tuple(dataset.shape)}")
+        if y is not None and y.shape[1:] != ((dataset.targets,) if dataset.targets > 1 else ()):
+            raise UserError(f"{dataset.name}: targets of shape {y.shape[1:]}, but the data set has {dataset.targets}")
     return arrays
 
 
@@ -188,28 +195,35 @@ def _cifar_records(name: str, data: bytes, classes: int | None) -> tuple[np.ndar
 
 
 def _image_folder(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
-    """train|test/<class>/<file>.jpg or .png in one archive, as RGB, in the order of the paths; classes by sorted name.
+    """train|test/<class>/<file>.jpg or .png in one archive, in the order of the paths; classes by sorted name; without
+    a test part also <class>/<file>. RGB, or grey where the shape of a sample has no three channels.
 
     The archive's own order does not count, so packing the same folder again gives the same arrays.
     """
     name, content = _only(dataset, contents)
     files: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     for path, data in members(name, content, MAX_MEMBERS, MAX_BYTES):
-        part, *rest = path.split("/")
-        if part not in files or len(rest) != 2:
-            raise UserError(f"{name}: {path} is not train|test/<class>/<image>")
-        files[part][path] = data
+        parts = path.split("/")
+        if len(parts) == 2 and parts[0] not in files:
+            parts = ["train", *parts]
+        if parts[0] not in files or len(parts) != 3:
+            raise UserError(f"{name}: {path} is not train|test/<class>/<image>, nor <class>/<image>")
+        files[parts[0]]["/".join(parts)] = data
     if not files["train"]:
         raise UserError(f"{name}: no train/<class>/<image> in it")
     classes = sorted({path.split("/")[1] for path in files["train"]})
     if len(classes) != dataset.classes:
         raise UserError(f"{name}: {len(classes)} class folders, the configuration says {dataset.classes}")
     shape = tuple(dataset.shape)
-    train = _decoded(name, files["train"], classes, shape)
-    return Arrays(*train, *_decoded(name, files["test"], classes, shape)) if files["test"] else Arrays(*train)
+    train = _decoded(name, files["train"], classes, shape, dataset.resize)
+    if not files["test"]:
+        return Arrays(*train)
+    return Arrays(*train, *_decoded(name, files["test"], classes, shape, dataset.resize))
 
 
-def _decoded(name: str, files: dict[str, bytes], classes: list[str], shape: tuple) -> tuple[np.ndarray, np.ndarray]:
+def _decoded(
+    name: str, files: dict[str, bytes], classes: list[str], shape: tuple, resize: bool
+) -> tuple[np.ndarray, np.ndarray]:
     if math.prod((len(files), *shape)) > MAX_BYTES:
         raise UserError(f"{name}: the images are larger than allowed once decoded")
     x = np.empty((len(files), *shape), np.uint8)
@@ -219,19 +233,27 @@ def _decoded(name: str, files: dict[str, bytes], classes: list[str], shape: tupl
         label = path.split("/")[1]
         if label not in numbers:
             raise UserError(f"{name}: {path}: there is no such class in train/")
-        x[index], y[index] = _pixels(name, path, files[path], shape), numbers[label]
+        x[index], y[index] = _pixels(name, path, files[path], shape, resize), numbers[label]
     return x, y
 
 
-def _pixels(name: str, path: str, data: bytes, shape: tuple) -> np.ndarray:
+def _pixels(name: str, path: str, data: bytes, shape: tuple, resize: bool) -> np.ndarray:
     from PIL import Image
 
+    channels = shape[2:] if shape[2:] == (3,) else ()
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-        found = (image.height, image.width, 3)
-        if found != shape:  # before decoding: a small file can hold a huge image
+        found = (image.height, image.width, *shape[2:])
+        if found != shape and not resize:  # before decoding: a small file can hold a huge image
             raise UserError(f"{name}: {path} has shape {found}, the configuration says {shape}")
-        return np.asarray(image.convert("RGB"))
+        if image.height * image.width > MAX_PIXELS:
+            raise UserError(f"{name}: {path} has {image.height} × {image.width} pixels, more than allowed")
+        if image.mode.startswith(("I", "F")):
+            raise UserError(f"{name}: {path} has more than 8 bits a channel, which would be cut off; save it with 8")
+        image = image.convert("RGB" if channels else "L")
+        if found != shape:
+            image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(shape)
     # Pillow reports broken PNG chunks as SyntaxError
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name}: {path} is not an undamaged JPEG or PNG image") from error
@@ -247,6 +269,103 @@ def _table(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
     if table.shape[0] == 0 or table.shape[1] < 2 or not np.isfinite(table).all():
         raise UserError(f"{name}: wants at least one line, two columns and finite numbers only")
     return Arrays(np.ascontiguousarray(table[:, :-1]), _targets(name, table[:, -1], dataset.classes))
+
+
+def _csv(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
+    return _with_header(dataset, contents, tables.from_csv)
+
+
+def _parquet(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
+    return _with_header(dataset, contents, tables.from_parquet)
+
+
+def _with_header(dataset: PublishedDataset, contents: Mapping[str, bytes], reader: Callable) -> Arrays:
+    """A table whose columns have names, and the file of a split's indices where `members` names one."""
+    extra = (dataset.members or {}).get("validation")
+    name, content = _only(dataset, {file: data for file, data in contents.items() if file != extra})
+    frame = reader(name, content)
+    targets = [dataset.target] if isinstance(dataset.target, str) else dataset.target or []
+    for column in (*targets, *dataset.ignore, *([dataset.groups] if dataset.groups else [])):
+        if column not in frame:
+            raise UserError(f"{name}: has no column {column}; it has {', '.join(map(str, frame))[:300]}")
+    if not targets:
+        raise UserError(f"data set {dataset.name}: target: which column is it? {', '.join(map(str, frame))[:300]}")
+    apart = {*targets, *dataset.ignore, dataset.groups}
+    features = [column for column in frame if column not in apart]
+    if dataset.missing == "drop":
+        frame = tables.dropped(frame, [*features, *targets])
+        if not len(frame):
+            raise UserError(f"{name}: every line has a missing value")
+    x, _ = tables.inputs(name, frame[features], dataset.missing)
+    groups = None
+    if dataset.groups:
+        groups = np.unique(frame[dataset.groups].astype(str), return_inverse=True)[1].astype(np.int64)
+    return Arrays(
+        np.ascontiguousarray(x),
+        tables.target(name, frame[targets], dataset.classes),
+        groups=groups,
+        validation=tables.indices(extra, contents[extra], len(frame)) if extra else None,
+    )
+
+
+def _npz(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
+    """Arrays x and y, or x_train, y_train and perhaps x_test, y_test, as Keras' own mnist.npz has them."""
+    extra = (dataset.members or {}).get("validation")
+    name, content = _only(dataset, {file: data for file, data in contents.items() if file != extra})
+    if not content.startswith(b"PK"):
+        raise UserError(f"{name}: is no .npz")
+    found = {path.removesuffix(".npy"): data for path, data in members(name, content, MAX_MEMBERS, MAX_BYTES)}
+    short = {"x": "x_train", "y": "y_train", "train_x": "x_train", "train_y": "y_train"}
+    found = {short.get(key, key): data for key, data in found.items()}
+    if not {"x_train", "y_train"} <= set(found):
+        raise UserError(
+            f"{name}: wants arrays x and y, or x_train and y_train; it has {', '.join(sorted(found))[:200]}"
+        )
+    return _of_arrays(dataset, {key: (f"{name}: {key}", data) for key, data in found.items()}, contents)
+
+
+def _npy(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
+    """Two files, or four, that `members` names x_train, y_train, x_test and y_test."""
+    names = {key: file for key, file in (dataset.members or {}).items() if key != "validation"}
+    if not {"x_train", "y_train"} <= set(names) or not set(names.values()) <= set(contents):
+        raise UserError(f"data set {dataset.name}: members: x_train and y_train must name two of the files")
+    return _of_arrays(dataset, {key: (file, contents[file]) for key, file in names.items()}, contents)
+
+
+def _of_arrays(
+    dataset: PublishedDataset, found: Mapping[str, tuple[str, bytes]], contents: Mapping[str, bytes]
+) -> Arrays:
+    def part(split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        (x_name, x_bytes), (y_name, y_bytes) = found[f"x_{split_name}"], found[f"y_{split_name}"]
+        x, y = tables.array(x_name, x_bytes), tables.array(y_name, y_bytes)
+        _same_length(x_name, x, y_name, y)
+        if x.dtype != np.uint8:
+            with np.errstate(over="ignore"):
+                x = x.astype(np.float32)
+            if not np.isfinite(x).all() and (np.isinf(x).any() or dataset.missing not in ("mean", "median")):
+                raise UserError(f"{x_name}: has values that are not finite")
+        return x, _array_targets(dataset, y_name, y)
+
+    extra = (dataset.members or {}).get("validation")
+    train = part("train")
+    test = part("test") if {"x_test", "y_test"} <= set(found) else (None, None)
+    validation = tables.indices(extra, contents[extra], len(train[0])) if extra else None
+    return Arrays(*train, *test, validation=validation)
+
+
+def _array_targets(dataset: PublishedDataset, name: str, y: np.ndarray) -> np.ndarray:
+    """(n, 1) counts as (n,), and one-hot classes as their numbers."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if dataset.classes is not None and dataset.targets == 1 and y.ndim == 2 and y.shape[1] == dataset.classes:
+        if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
+            raise UserError(f"{name}: {dataset.classes} columns, but not one 1 in each line")
+        y = y.argmax(1)
+    if not np.isfinite(y).all():
+        raise UserError(f"{name}: a target is not finite")
+    if len(y) and (y == y[:1]).all():
+        raise UserError(f"{name}: the target has one value only")
+    return _targets(name, y, dataset.classes)
 
 
 def _digits(dataset: PublishedDataset, contents: Mapping[str, bytes]) -> Arrays:
@@ -265,4 +384,8 @@ READERS: dict[str, Callable[[PublishedDataset, Mapping[str, bytes]], Arrays]] = 
     "image_folder": _image_folder,
     "table": _table,
     "digits": _digits,
+    "csv": _csv,
+    "parquet": _parquet,
+    "npz": _npz,
+    "npy": _npy,
 }

@@ -77,5 +77,6 @@ def _ready(dataset: PublishedDataset, folder: Path) -> Arrays | None:
 
 def _decoded_path(dataset: PublishedDataset, folder: Path) -> Path:
     """Named after all that decides the arrays, so that a changed archive or reader never meets an old file."""
-    decides = [code.reader(), dataset.format, dataset.shape, dataset.classes, [file.sha256 for file in dataset.files]]
+    described = [dataset.format, dataset.shape, dataset.classes, dataset.resize]
+    decides = [code.reader(), *described, [file.sha256 for file in dataset.files]]
     return folder / f"decoded-{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]}.npz"

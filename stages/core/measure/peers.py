@@ -10,6 +10,7 @@ import math
 import keras
 import numpy as np
 
+from stages.core.base.errors import UserError
 from stages.core.config.row import Row
 from stages.core.data.splits import Splits
 from stages.core.training import models, vocabulary
@@ -36,6 +37,9 @@ def arrays(row: Row, samples: Splits) -> Splits:
 
 
 def scaled(row: Row, x: np.ndarray) -> np.ndarray:
+    """Raises UserError for a scale that is fitted: no study that is timed has one."""
+    if isinstance(row.dataset.scale, str):
+        raise UserError(f"{row.study}: its data are scaled by {row.dataset.scale}, which is not timed")
     return x if row.dataset.scale is None else x / row.dataset.scale
 
 

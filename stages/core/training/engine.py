@@ -69,6 +69,7 @@ class Programs:
         self.train = tf.function(self._train, jit_compile=xla, autograph=False)
         self.evaluate = tf.function(self._evaluate, jit_compile=xla, autograph=False)
         self.probe = tf.function(self._probe, jit_compile=xla, autograph=False)
+        self.hits = tf.function(self._hits, jit_compile=xla, autograph=False)
 
     def where(self, split: str, whole: bool = True) -> tuple[tf.Tensor, tf.Tensor, int]:
         """Where a split starts, its full evaluation batches (none if not `whole`: to compile alone) and the rest."""
@@ -121,7 +122,7 @@ class Programs:
 
                 seed = tf.stack([noise[0], tf.cast(state.optimizer[0], tf.int32)])
                 inputs = augmentation.augment(inputs, seed, self.augmentation)
-            state, more = self.net.step(state, inputs, targets, data.class_weight)
+            state, more = self.net.step(state, inputs, targets, data.class_weight, data.unit)
             return state, sums + tf.stack(more)
 
         if self.lanes == 1:
@@ -136,7 +137,7 @@ class Programs:
         def of_one_seed(state):
             def batch(begin, size):
                 inputs = _scaled(evaluation.part(data.x, begin, size), data)
-                return self.net.evaluate(state, inputs, evaluation.part(data.y, begin, size))
+                return self.net.evaluate(state, inputs, evaluation.part(data.y, begin, size), data.unit)
 
             return evaluation.summed(batch, tf.zeros(3 + self.net.task.counted), start, batches, self.full, rest)
 
@@ -151,6 +152,19 @@ class Programs:
         def of_one_seed(state):
             self.net.take(state.values)
             return self.saturation.shares(inputs, state, (start, batches, rest), self.full)
+
+        return self._of_each(of_one_seed, state)
+
+    def _hits(self, data: Samples, state: State, start: tf.Tensor, batches: tf.Tensor, rest: int) -> tf.Tensor:
+        """Sums of what `Net.hits` gives over a split, float32 ([lanes,] 2, classes)."""
+
+        def of_one_seed(state):
+            def batch(begin, size):
+                inputs = _scaled(evaluation.part(data.x, begin, size), data)
+                return self.net.hits(state, inputs, evaluation.part(data.y, begin, size))
+
+            zeros = tf.zeros((2, self.net.task.dataset.classes))
+            return evaluation.summed(batch, zeros, start, batches, self.full, rest)
 
         return self._of_each(of_one_seed, state)
 
@@ -238,6 +252,11 @@ class Engine:
         shares = self.programs.probe(self.data, state, *self.programs.where(self.row.split.monitor)).numpy()
         return [dict(zip(names, map(float, lane), strict=True)) for lane in shares.reshape(self.lanes, len(names))]
 
+    def balanced_accuracy(self, state: State, split: str) -> list[float]:
+        """Per lane, the mean over the classes that the split has of the share that is found."""
+        hits = self.programs.hits(self.data, state, *self.programs.where(split)).numpy()
+        return [float((found[n > 0] / n[n > 0]).mean()) for n, found in hits.reshape(self.lanes, 2, -1)]
+
     def done(self, p: Progress) -> bool:
         """Whether a seed has come to its end."""
         return p.stopped or p.epoch >= self.row.training.epochs
@@ -317,6 +336,10 @@ def finished(engine: Engine, progress: list[Progress]) -> list[dict[str, Any]]:
     """What is recorded of each seed at its end."""
     state = stack([p.state for p in progress])
     splits = {split: engine.evaluate(state, split) for split in engine.programs.ranges}
+    if engine.row.training.balanced:
+        for split, of_lanes in splits.items():
+            for figures, value in zip(of_lanes, engine.balanced_accuracy(state, split), strict=True):
+                figures["balanced_accuracy"] = value
     saturation = engine.saturation(state)
     paths = models.paths(engine.net.model)
     records = []

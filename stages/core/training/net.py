@@ -40,8 +40,10 @@ class Net:
         weights, others, optimizer = ([tf.convert_to_tensor(v.value) for v in part] for part in parts)
         return State(weights, others, optimizer, [value for one in self.at_run_time for value in one.values])
 
-    def step(self, state: State, x: tf.Tensor, y: tf.Tensor, class_weight: tf.Tensor) -> tuple[State, list[tf.Tensor]]:
-        """One step of the optimizer.
+    def step(
+        self, state: State, x: tf.Tensor, y: tf.Tensor, class_weight: tf.Tensor, unit: tf.Tensor | None = None
+    ) -> tuple[State, list[tf.Tensor]]:
+        """One step of the optimizer. `class_weight` and `unit` as in `Samples`.
 
         Returns:
             The new state; data loss, penalty and metric of the batch before the step, summed over its samples, scalars.
@@ -61,10 +63,10 @@ class Net:
         self.take(state.values)
         size = float(x.shape[0])
         penalty = tf.add_n([penalty, *activity])
-        sums = [data_loss * size, penalty * size, tf.reduce_sum(self.task.metric(y, outputs))]
+        sums = [data_loss * size, penalty * size, tf.reduce_sum(self.task.metric(y, outputs, unit))]
         return State(weights, others, optimizer, state.values), sums
 
-    def evaluate(self, state: State, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    def evaluate(self, state: State, x: tf.Tensor, y: tf.Tensor, unit: tf.Tensor | None = None) -> tf.Tensor:
         """In inference mode data loss, penalty and metric, and how often each class is predicted.
 
         float32 (3 + task.counted,), summed over the batch.
@@ -78,9 +80,15 @@ class Net:
         figures = [
             tf.reduce_sum(self._losses(y, outputs)),
             penalty * size,
-            tf.reduce_sum(self.task.metric(y, outputs)),
+            tf.reduce_sum(self.task.metric(y, outputs, unit)),
         ]
         return tf.concat([tf.stack(figures), self.task.counts(outputs)], 0)
+
+    def hits(self, state: State, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """In inference mode by class how many samples there are and how many are found, float32 (2, classes)."""
+        self.take(state.values)
+        outputs, _ = self.model.stateless_call(state.weights, state.others, x, training=False)
+        return self.task.hits(y, outputs)
 
     def _update(self, weights: list, optimizer: list, gradients: list, values: list) -> tuple[list, list, tf.Tensor]:
         """New weights and optimizer state by the gradients of the loss without the weights' penalties, and those

@@ -41,6 +41,8 @@ def _check_shapes(row: Row, net: Net) -> None:
     if len(model.output_shape) != 2:
         given = list(model.output_shape[1:])
         raise ValueError(f"layers: the last layer gives shape {given}, not a vector; a flatten layer may be missing")
+    if row.training.balanced and (row.dataset.classes is None or net.task.labels):
+        raise ValueError(f"metric: balanced_accuracy goes with classes, but {row.dataset.name} has none")
     weight = row.training.class_weight or {}
     if weight and (
         row.dataset.classes is None or net.task.labels or not set(weight) <= set(range(row.dataset.classes))

@@ -52,10 +52,14 @@ class Task:
             return y.astype(np.float32)[:, None]
         return np.eye(self.dataset.classes, dtype=np.float32)[y]
 
-    def metric(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Per sample (n,): the absolute error averaged over the values, or what share is right, as in Keras."""
+    def metric(self, targets: tf.Tensor, outputs: tf.Tensor, unit: tf.Tensor | None = None) -> tf.Tensor:
+        """Per sample (n,): the absolute error averaged over the values, or what share is right, as in Keras.
+
+        unit: what 1 stands for, (k,), where targets are scaled.
+        """
         if self.dataset.classes is None:
-            return tf.reduce_mean(tf.abs(targets - outputs), -1)
+            errors = tf.abs(targets - outputs)
+            return tf.reduce_mean(errors if unit is None else errors * unit, -1)
         if self.labels:
             return tf.reduce_mean(tf.cast(tf.equal(targets > 0.5, outputs > self.threshold), tf.float32), -1)
         return tf.cast(tf.equal(self.true_class(targets), self.predicted_class(outputs)), tf.float32)
@@ -85,6 +89,12 @@ class Task:
             held = tf.reduce_sum(tf.reduce_mean(tf.cast(outputs > self.threshold, tf.float32), -1))
             return tf.stack([float(outputs.shape[0]) - held, held])
         return tf.reduce_sum(tf.one_hot(self.predicted_class(outputs), self.counted), 0)
+
+    def hits(self, targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """By class how many samples are of it and how many of these are predicted so, float32 (2, classes)."""
+        true = tf.one_hot(self.true_class(targets), self.dataset.classes)
+        predicted = tf.one_hot(self.predicted_class(outputs), self.dataset.classes)
+        return tf.stack([tf.reduce_sum(true, 0), tf.reduce_sum(true * predicted, 0)])
 
     def true_class(self, targets: tf.Tensor) -> tf.Tensor:
         """int32 (n,): the class of each sample, from encoded targets."""
