@@ -57,7 +57,7 @@ def _all(found: Findings) -> list[Cause]:
     say = (case.setup, case.data, case.task)
     for change in found.repair or ():
         effect = effect_of(change, found)
-        for place, name in enumerate(_ordered(interventions.causes(change, *say))):
+        for place, name in enumerate(ordered(causes_of(change, found))):
             add(name, (0.6 + 0.4 * effect) * 0.9**place, f"changed in the repair: {interventions.say(change, *say)}")
             if _confirmed(found):
                 measured.add(name)
@@ -70,7 +70,7 @@ def _all(found: Findings) -> list[Cause]:
     for change in found.candidates:
         if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
             text = f"alone it helps, too: {interventions.say(change, *say)}"
-            add(_ordered(interventions.causes(change, *say))[0], 0.5 * gain / max(found.attainable, gain), text)
+            add(ordered(interventions.causes(change, *say))[0], 0.5 * gain / max(found.attainable, gain), text)
     if found.reference and (found.by_heart or found.attainable < SOMETHING):
         add("data_unlearnable", 2.0, f"{found.reference.name} of scikit-learn finds nothing either")
     causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
@@ -80,7 +80,15 @@ def _all(found: Findings) -> list[Cause]:
     return causes
 
 
-def _ordered(names: tuple[str, ...]) -> list[str]:
+def causes_of(change: Change, found: Findings) -> tuple[str, ...]:
+    """What a change of the repair shows, the others' output being there: targets scaled for another one show less."""
+    case = found.case
+    output = [c for c in found.repair or () if c.kind in ("head", "output") and c != change]
+    setup, _, _ = interventions.apply(output, case.setup, case.data, case.task)
+    return interventions.causes(change, setup, case.data, case.task)
+
+
+def ordered(names: tuple[str, ...]) -> list[str]:
     """Causes of a head, what is mostly to blame first."""
     return sorted(names, key=lambda name: HEAD_CAUSES.index(name) if name in HEAD_CAUSES else 0)
 

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from stages.core.why import net as nets
-from stages.core.why.interventions import Change
+from stages.core.why.interventions import Change, target_range
 from stages.core.why.record import Record, Source
 from stages.core.why.setup import Setup
 
@@ -60,7 +60,7 @@ def edits(record: Record, before: Setup, after: Setup, changes: Iterable[Change]
     if settings := _fit_differences(before, after):
         _put(found, loose, record.fit.at, settings, "model.fit(…, {})")
     result = [_edit(source, settings) for source, settings in found.items()]
-    if lines := data_lines(record, changes):
+    if lines := data_lines(record, before, changes):
         at = record.fit.at
         indent = re.match(r"\s*", at.text)[0] if at else ""
         result.append(Edit(at.file if at else None, at.line if at else 0, "", "\n".join(indent + x for x in lines)))
@@ -186,11 +186,12 @@ def _snippet(name: str, settings: list[tuple[str, Value]], after: Setup) -> str:
     return f"# {where}{layer['class_name']}({words})"
 
 
-def data_lines(record: Record, changes: Iterable[Change]) -> list[str]:
+def data_lines(record: Record, before: Setup, changes: Iterable[Change]) -> list[str]:
     """Python that changes the data as the repair does, with the names that `fit` is given."""
     x, y = fit_names(record)
     kinds = {change.kind for change in changes}
     lines = []
+    within = None if {"head", "output"} & kinds else target_range(before)
     if "finite" in kinds:
         lines.append(f"{x} = np.nan_to_num({x})")
     if "shuffle" in kinds:
@@ -199,7 +200,10 @@ def data_lines(record: Record, changes: Iterable[Change]) -> list[str]:
         images = len(record.input_shapes[0]) > 3 if record.input_shapes else False
         axis = "" if images else "axis=0"
         lines.append(f"{x} = ({x} - {x}.mean({axis})) / ({x}.std({axis}) + 1e-7)")
-    if "targets" in kinds:
+    if "targets" in kinds and within:
+        lines.append(f"{y} = ({y} - {y}.min(axis=0)) / ({y}.max(axis=0) - {y}.min(axis=0))  # undo it for predictions")
+        lines += [f"{y} = 2 * {y} - 1"] if within[0] < 0 else []
+    elif "targets" in kinds:
         lines.append(f"{y} = ({y} - {y}.mean(axis=0)) / {y}.std(axis=0)  # undo it for predictions")
     if "labels" in kinds or ("head" in kinds and _encodes(record)):
         lines.append(f"{y} = np.unique({y}, return_inverse=True)[1]  # classes as 0, 1, …")

@@ -61,9 +61,14 @@ RATES = {  # learning rates that usually work, by optimizer: least, most, and on
     "Adadelta": (1e-1, 10.0, 1.0),
 }
 REGRESSION_LOSSES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
-ENOUGH_WIDTH = 64
+ENOUGH_WIDTH = {"units": 64, "filters": 32}
 MANY_COLUMNS = 100
 SQUASHING = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+RANGES = {  # what an activation can give
+    **SQUASHING,
+    **dict.fromkeys(("relu", "softplus", "exponential"), (0.0, np.inf)),
+    "elu": (-1.0, np.inf),
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -141,11 +146,14 @@ def _reaches(activation: str, task: Task, data: Data) -> bool:
     """Whether an activation gives every target of a regression."""
     if task.kind != "values":
         return False
-    y = tasks.numbers(data.y[0])
-    low, high = {**SQUASHING, "relu": (0.0, np.inf), "softplus": (0.0, np.inf), "elu": (-1.0, np.inf)}.get(
-        activation, (-np.inf, np.inf)
-    )
-    return bool(activation != "softmax" and low <= y.min() and y.max() <= high)
+    return activation != "softmax" and out_of_reach(activation, tasks.numbers(data.y[0])) == 0
+
+
+def out_of_reach(activation: str, y: np.ndarray) -> float:
+    """Share of the targets that an activation cannot give."""
+    y = y[np.isfinite(y)]
+    low, high = RANGES.get(activation, (-np.inf, np.inf))
+    return float(((y < low) | (y > high)).mean()) if y.size else 0.0
 
 
 def _also_right(loss: str, activation: str, task: Task, data: Data) -> bool:
@@ -258,12 +266,16 @@ def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.
     return scale(wide), None if held_out is None else scale(held_out.astype(np.float64))
 
 
+def target_range(setup: Setup) -> tuple[float, float] | None:
+    """Into which range scaled targets go, by what the output can give; None: mean 0 and deviation 1."""
+    return {**SQUASHING, "relu": (0.0, 1.0), "softplus": (0.0, 1.0)}.get(nets.output_activation(setup.net))
+
+
 def _scale_targets(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     y = data.y[0].astype(np.float64)
     flat = y.reshape(-1, task.width)
-    activation = nets.output_activation(setup.net)
-    if activation in (*SQUASHING, "relu", "softplus"):  # into what the output can give
-        low, high = SQUASHING.get(activation, (0.0, 1.0))
+    if within := target_range(setup):
+        low, high = within
         spread = np.maximum(flat.max(axis=0) - flat.min(axis=0), 1e-12) / (high - low)
         shift = flat.min(axis=0) - low * spread
     else:
@@ -325,6 +337,12 @@ def _shuffle(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
         tuple(y[rest] for y in targets) if held else (),
         None if weight is None else weight[train],
     )
+
+
+def _cause_of_targets(setup: Setup, data: Data, task: Task, value: Any) -> tuple[str, ...]:
+    """Targets that the output could not give are its fault before theirs."""
+    beyond = out_of_reach(nets.output_activation(setup.net), tasks.numbers(data.y[0]))
+    return ("output_activation", "target_scale") if beyond > 0.1 else ("target_scale",)
 
 
 # --- the net ----------------------------------------------------------------------------------------------------------
@@ -399,15 +417,15 @@ def _activated_behind(chain: list[nets.Layer], layer: nets.Layer, after: nets.La
 
 
 def _widen(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
-    """Hidden layers four times as wide, to ENOUGH_WIDTH; a net without any gets one."""
+    """Hidden layers four times as wide, up to ENOUGH_WIDTH; a net without any gets one."""
     if not nets.hidden(setup.net):
         return setup.with_net(nets.insert_before_output(setup.net, [nets.dense("regbench_hidden", 32, "relu")])), data
     last = nets.output_layer(nets_copy := copy.deepcopy(setup.net))
     for layer in nets.layers(nets_copy):
-        for key in ("units", "filters"):
+        for key, enough in ENOUGH_WIDTH.items():
             now = layer["config"].get(key)
-            if layer is not last and isinstance(now, int) and now < ENOUGH_WIDTH:
-                layer["config"][key] = min(ENOUGH_WIDTH, max(32, 4 * now))
+            if layer is not last and isinstance(now, int) and now < enough:
+                layer["config"][key] = min(enough, max(enough // 2, 4 * now))
     return replace(setup, net=nets_copy), data
 
 
@@ -521,7 +539,7 @@ KINDS = {
         _named("output_activation"),
     ),
     "loss": Kind(_set_loss, _said("loss {value}"), _named("loss_function")),
-    "targets": Kind(_scale_targets, _said("targets scaled"), _named("target_scale")),
+    "targets": Kind(_scale_targets, _said("targets scaled"), _cause_of_targets),
     "activation": Kind(_activate, _said("{value} in the hidden layers"), _cause_of_activation),
     "width": Kind(_widen, _said("a wider net"), _named("capacity_low")),
     "weights": Kind(_plain_start, _said("Keras' default initial weights"), _named("weight_init")),
@@ -624,9 +642,7 @@ def _net_changes(setup: Setup, task: Task) -> list[Change]:
         found.append(Change("activation", "relu"))
     if "relu" in activations:
         found.append(Change("activation", "tanh"))
-    narrow = any(
-        (layer["config"].get("units") or layer["config"].get("filters") or 99) < ENOUGH_WIDTH for layer in hidden
-    )
+    narrow = any((layer["config"].get(key) or 99) < enough for layer in hidden for key, enough in ENOUGH_WIDTH.items())
     if narrow or (not hidden and nets.is_sequential(net) and nets.tail(net)):
         found.append(Change("width"))
     if dropout_rates(net):

@@ -41,10 +41,21 @@ HERE = Path(__file__).absolute().parent
 DRAW_SECONDS = 60.0  # a generator is drawn no longer than this
 MAX_BYTES = 512 * 2**20  # of one set of samples
 MAX_COLUMNS = 4096  # statistics by column up to this width
+FEW_SAMPLES = 32  # in a call of `fit` in a loop: the samples of several turns are taken together
 BLOCK = 8192  # samples in one piece of a statistic
 SIMPLE = (bool, int, float, str, type(None), np.generic)
 FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
 KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
+ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
+    (
+        r"layer '?\"?conv2d\w*'?\"? .*expected min_ndim=4, found ndim=3",
+        "Conv2D takes rows, columns and channels: of grey pictures input_shape=(28, 28, 1), x.reshape(-1, 28, 28, 1)",
+    ),
+    (
+        r"layer '?\"?(lstm|gru|simple_rnn|conv1d)\w*'?\"? .*expected (min_)?ndim=3, found ndim=2",
+        "it takes steps and features: of one number a step input_shape=(steps, 1), x.reshape(-1, steps, 1)",
+    ),
+)
 TENSORFLOW_1 = re.compile(
     r"\btf\.(contrib|placeholder|InteractiveSession|global_variables_initializer|get_variable|train\.\w+Optimizer|app\.run"
     r"|layers\.\w+|nn\.softmax_cross_entropy_with_logits_v2|Session)\b|tensorflow\.contrib|tensorflow\.examples"
@@ -432,6 +443,11 @@ def is_batches(value):
     if value is None or isinstance(value, (dict, list, tuple, str)) or hasattr(value, "shape"):
         return False
     return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+
+
+def few_samples(x):
+    """Whether a call of `fit` gets so few samples that a loop around it may well give it others in every turn."""
+    return hasattr(x, "shape") and len(x.shape) > 0 and 0 < x.shape[0] <= FEW_SAMPLES
 
 
 def classes_of(y):
@@ -1186,18 +1202,29 @@ class Recorder:
 
     def on_fit(self, keras, net, fit, arguments):
         self.keras = keras
+        if self.batches is not None and self.batches["net"] is net:
+            self.collect(self.batches, arguments)
+            return self.shortened(net, fit, arguments)
         frame, call = self.call_facts(net, "fit")
         wanted = self.wanted(call["index"], net, call["at"])
         self.fits.append(call)
         if not wanted:
             return self.shortened(net, fit, arguments)
-        self.busy += 1
         again = [] if net in self.origins else [turns for turns in self.turns(frame, net) if turns]
+        if again and few_samples(arguments.get("x")):
+            state = self.start_batches(keras, net, call, frame)
+            state.update(first=arguments, fit=fit)
+            self.collect(state, arguments)
+            return self.shortened(net, fit, arguments)
+        self.record_fit(keras, net, call, frame, again, fit, arguments)
+
+    def record_fit(self, keras, net, call, frame, again, fit, arguments, weights=None):
+        self.busy += 1
         if again:
             epochs = math.prod(again) * int(arguments.get("epochs") or 1)
             self.notes.append(f"fit is called again and again in a loop: {epochs} epochs in all.")
             arguments = {**arguments, "epochs": epochs}
-        self.record(keras, net, call, frame, arguments, lambda **changed: fit(net, **changed))
+        self.record(keras, net, call, frame, arguments, lambda **changed: fit(net, **changed), weights)
 
     def shortened(self, net, fit, arguments):
         """An earlier `fit`: one epoch, so that the script goes on; its history is drawn out to the length asked for."""
@@ -1225,9 +1252,7 @@ class Recorder:
             self.fits.append(call)
             self.loops.add(line)
             if wanted:
-                state = self.batches = {"net": net, "call": call, "frame": frame, "rows": [], "taken": 0}
-                state.update(keras=keras, start=time.monotonic(), loops=self.turns(frame, net))
-                state.update(weights=self.weights_of(Net(keras, net)))
+                state = self.start_batches(keras, net, call, frame)
         if state is not None and state["net"] is net:
             self.collect(state, arguments)
         self.busy += 1
@@ -1235,6 +1260,13 @@ class Recorder:
             return train()
         finally:
             self.busy -= 1
+
+    def start_batches(self, keras, net, call, frame):
+        """From now on a loop's samples are collected."""
+        state = self.batches = {"net": net, "call": call, "frame": frame, "rows": [], "taken": 0}
+        state.update(keras=keras, start=time.monotonic(), loops=self.turns(frame, net))
+        state.update(weights=self.weights_of(Net(keras, net)))
+        return state
 
     def collect(self, state, arguments):
         batch = (arguments.get("x"), arguments.get("y"), arguments.get("sample_weight"))
@@ -1248,17 +1280,37 @@ class Recorder:
 
     def finish_batches(self):
         state, self.batches = self.batches, None
-        self.busy += 1
         turns, batches = state["loops"], len(state["rows"])
+        call = state["call"]
+        if "fit" in state:
+            self.origins.pop(state["net"], None)
+            if batches == 1:  # every turn has the same samples
+                again = [number for number in turns if number]
+                return self.record_fit(
+                    state["keras"],
+                    state["net"],
+                    call,
+                    state["frame"],
+                    again,
+                    state["fit"],
+                    state["first"],
+                    state["weights"],
+                )
+        self.busy += 1
         if len(turns) > 1 and turns[0]:
             epochs = turns[0]
         elif len(turns) == 1 and turns[0]:  # one loop over steps
             epochs = max(1, turns[0] // batches)
         else:
             epochs = 1
-            self.notes.append("How many epochs the train_on_batch loop makes is not known; one is assumed.")
+            self.notes.append(f"How many epochs the {call['method']} loop makes is not known; one is assumed.")
+        if "fit" in state:
+            epochs *= int(state["first"].get("epochs") or 1)
+            self.notes.append(
+                f"fit is called in a loop, with other samples each time: {batches} calls were put together."
+            )
         arguments = {"batches": state["rows"], "epochs": epochs, "shuffle": False}
-        self.record(state["keras"], state["net"], state["call"], state["frame"], arguments, None, state["weights"])
+        self.record(state["keras"], state["net"], call, state["frame"], arguments, None, state["weights"])
 
     def turns(self, frame, net):
         """How often each loop around a call runs, outermost first, of those in which the net is not made anew."""
@@ -1512,7 +1564,8 @@ def error_line(error):
     """An exception in one line: of a message in paragraphs the first."""
     text = str(error).strip()
     first = text.split("\n\n")[0]
-    return one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
+    said = one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
+    return said + next((f" ({words})" for pattern, words in ADVICE if re.search(pattern, said)), "")
 
 
 def budget_facts(arguments, samples, batch_size):

@@ -277,8 +277,18 @@ class Search:
 
     def _promising(self) -> bool:
         """Whether the net, cut short, was still learning, and nothing speaks against it."""
-        certain = any(symptom.weight >= CERTAIN for symptom in self.findings.symptoms)
-        return bool(self.findings.shortened) and _rising(self.findings.asked) and not certain
+        return bool(self.findings.shortened) and _rising(self.findings.asked) and not self._hopeless()
+
+    def _hopeless(self) -> bool:
+        """Whether a sign says that the net cannot learn, however long it trains."""
+        return any(symptom.weight >= CERTAIN for symptom in self.findings.symptoms)
+
+    def _glimpsed(self) -> bool:
+        """Whether there was time for so little of the training that nothing follows from how far it came."""
+        found = self.findings
+        return (
+            bool(found.shortened) and found.shortened < min(500, found.asked.asked_steps / 4) and not self._hopeless()
+        )
 
     def _look_longer(self) -> None:
         """As asked again, with a third of the time."""
@@ -289,8 +299,8 @@ class Search:
         seeds = self.seeds[:2]
         trials = [Trial(NOTHING, (seed,), 0.3 * self.limits.seconds, None, DONE) for seed in seeds]
         longer = [outcome for outcome in self.run(trials, lambda: True) if outcome and outcome.runs]
-        if len(longer) == len(seeds) and longer[0].runs[0].steps > found.shortened:
-            found.shortened = longer[0].runs[0].steps
+        if len(longer) == len(seeds) and (steps := longer[0].runs[0].steps) > found.shortened:
+            found.shortened = steps if steps < found.asked.asked_steps else None
             found.asked.runs = [run for outcome in longer for run in outcome.runs]
 
     def _look_for_memory(self) -> None:
@@ -512,13 +522,13 @@ class Search:
             fixed = found.confirmation.fixed.skill
             attainable = max(found.attainable, fixed * WELL if not found.reference else 0.0)
             found.learns = asked.skill >= max(LEARNS * attainable, SOMETHING)
-            if not found.learns and self._promising():
+            if not found.learns and (self._promising() or self._glimpsed()):
                 found.learns = None
             return
         if asked.skill >= max(LEARNS * found.attainable, SOMETHING):
             found.learns = True
         elif found.attainable >= SOMETHING:
-            found.learns = None if found.shortened and _rising(asked) else False
+            found.learns = None if found.shortened and not self._hopeless() else False
         else:
             found.learns = False if found.reference or self.case.data.n < TELLING else None
 

@@ -111,9 +111,9 @@ def from_record(record: Record) -> tuple[Setup, Data]:
         class_weight=record.class_weight,
         weights=weights,
     )
-    x, y, weight = _thinned(train)
+    x, y, weight = _thinned(train, record.input_shapes)
     setup = replace(setup, samples_each=max(1.0, (train.samples.total or train.samples.kept) / len(x[0])))
-    held = _thinned(held_out) if held_out and held_out.y else ((), (), None)
+    held = _thinned(held_out, record.input_shapes) if held_out and held_out.y else ((), (), None)
     return setup, Data(x, y, held[0], held[1], weight)
 
 
@@ -143,11 +143,15 @@ def without_build_shapes(net: Net) -> Net:
     return net
 
 
-def _thinned(data: RecordedData) -> tuple[tuple, tuple, np.ndarray | None]:
-    """Inputs, targets and weights as numbers; every k-th sample where all would be too much."""
+def _thinned(data: RecordedData, shapes: list[list[int | None]]) -> tuple[tuple, tuple, np.ndarray | None]:
+    """Inputs, targets and weights as numbers; every k-th sample where all would be too much.
+
+    Numbers that a net takes as a column, as `fit` lets it, become one.
+    """
     step = max(1, -(-sum(array.size * 4 for array in data.x) // MEMORY))
     weight = None if data.sample_weight is None else np.asarray(data.sample_weight, np.float32)[::step]
     x = tuple(_numbers(array[::step]) for array in data.x)
+    x = tuple(a[:, None] if a.ndim == 1 and len(s) == 2 else a for a, s in zip(x, shapes, strict=True))
     return x, tuple(_numbers(array[::step]) for array in data.y), weight
 
 

@@ -58,7 +58,7 @@ def _output(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     wrong = interventions.wrong_parts(setup, task, data)
     if "output_units" in wrong and units:
         yield Symptom("output_units", CERTAIN, f"{units} output units where the targets need {right.units}", HEAD)
-    if task.kind == "values" and activation in (*interventions.SQUASHING, "relu", "elu", "softplus", "exponential"):
+    if task.kind == "values" and activation in interventions.RANGES:
         yield from _bounded(setup, data, task, activation)
     elif "output_activation" in wrong:
         reaches = activation in ("sigmoid", "hard_sigmoid") and task.kind == "classes"
@@ -69,10 +69,8 @@ def _output(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
 def _bounded(setup: Setup, data: Data, task: Task, activation: str) -> Iterator[Symptom]:
     """An activation that gives only a part of the numbers, for a regression."""
     y = tasks.numbers(data.y[0])
-    y = y[np.isfinite(y)]
-    low, high = interventions.SQUASHING.get(activation, (-1.0 if activation == "elu" else 0.0, np.inf))
-    beyond = float(((y < low) | (y > high)).mean()) if y.size else 0.0
-    if beyond > 0:
+    if (beyond := interventions.out_of_reach(activation, y)) > 0:
+        y = y[np.isfinite(y)]
         text = f"{activation} at the output cannot give {beyond:.0%} of the targets, {y.min():.4g} to {y.max():.4g}"
         changes = (Change("head"), Change("targets"))
         yield Symptom("output_activation", CERTAIN if beyond > 0.1 else LIKELY, text, changes)

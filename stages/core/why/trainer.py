@@ -5,6 +5,8 @@ A step is what `fit` does; the loop over steps is compiled with it, so that Pyth
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import gc
 import json
 import time
@@ -132,7 +134,9 @@ class Program:
         self.setup, self.data = setup, data
         self.model = self._model(0)
         self.model.compile(
-            optimizer=keras.optimizers.get(setup.optimizer),
+            optimizer=keras.optimizers.get(
+                copy.deepcopy(setup.optimizer)
+            ),  # Keras puts its schedule into what it is given
             loss=[loss and _loss(loss) for loss in setup.losses] if len(setup.losses) > 1 else _loss(setup.losses[0]),
             loss_weights=list(setup.loss_weights) if setup.loss_weights and len(setup.losses) > 1 else None,
         )
@@ -274,12 +278,13 @@ class Program:
         if not relus or not nets.is_sequential(self.setup.net):
             return 0.0
         x, zero, total = tf.constant(self.data.x[0][:: max(1, self.data.n // 200)]), 0, 0
-        for layer in self.model.layers:
-            x = layer(x, training=False)
-            if layer in relus:
-                most = np.asarray(tf.reduce_max(tf.reshape(x, [-1, x.shape[-1]]), axis=0))
-                zero, total = zero + int((most <= 0).sum()), total + most.size
-        return zero / total
+        with contextlib.suppress(ValueError):  # layers refuse what the net as a whole lets pass
+            for layer in self.model.layers:
+                x = layer(x, training=False)
+                if layer in relus:
+                    most = np.asarray(tf.reduce_max(tf.reshape(x, [-1, x.shape[-1]]), axis=0))
+                    zero, total = zero + int((most <= 0).sum()), total + most.size
+        return zero / max(1, total)
 
 
 class Order:

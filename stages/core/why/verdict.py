@@ -11,7 +11,7 @@ from scipy import stats
 
 from stages.core.results.statistics import LEVEL, describe, holm, paired_difference
 from stages.core.why import interventions
-from stages.core.why.causes import Cause, gain_of, rank
+from stages.core.why.causes import Cause, causes_of, gain_of, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
 from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried
@@ -91,7 +91,7 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     asked, fixed, difference, confirmed = _compared(found)
     words = _words(found)
     steps = [
-        Step(c.kind, c.value, words(c), interventions.causes(c, found.case.setup, found.case.data, found.case.task)[0])
+        Step(c.kind, c.value, words(c), ordered(causes_of(c, found))[0])
         for c in sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
     ]
     return Verdict(
@@ -160,9 +160,11 @@ def _compared(found: Findings) -> tuple[Skill | None, Skill | None, Line | None,
     confirmed = found.confirmation
     if confirmed is None:
         return (summary(found.asked.skills) if found.asked.runs else None), None, None, False
-    fixed = summary(confirmed.fixed.skills)
+    fixed = summary(confirmed.fixed.skills) if confirmed.fixed.runs else None
     asked = summary(confirmed.asked.skills) if confirmed.asked.runs else None
     d = confirmed.difference
+    if fixed is None:
+        return asked or (summary(found.asked.skills) if found.asked.runs else None), None, None, False
     line = Line("", False, fixed, _known(d.mean), _known(d.low), _known(d.high), confirmed.p_value)
     return asked, fixed, line, confirmed.certain
 
@@ -213,15 +215,16 @@ def _no_matter(found: Findings, words: Callable[[Change], str]) -> list[str]:
 def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
     if found.learns and not found.repair:
         return []
-    missing = []
+    missing: dict[str | None, list[str]] = {}  # changes by why they were not tried
     for change in found.candidates:
         tried = found.tried.get(frozenset([change]))
         if tried is None or not tried.runs:
             reason = tried and (tried.error or tried.lost)
-            missing.append(f"{words(change)}: {reason}" if reason else words(change))
+            missing.setdefault(reason, []).append(words(change))
     if found.shortened:
-        missing.append(f"more than {found.shortened} of the {found.asked.asked_steps} steps that the script asks for")
-    return missing
+        more = f"more than {found.shortened} of the {found.asked.asked_steps} steps that the script asks for"
+        missing.setdefault(None, []).append(more)
+    return [f"{', '.join(names)} ({reason})" if reason else "; ".join(names) for reason, names in missing.items()]
 
 
 def _notes(found: Findings) -> list[str]:
@@ -277,14 +280,20 @@ def _repaired(
         stops = f"It does not train: {found.asked.error.rstrip('.')}."
         return f"{stops} With {change} it does (skill {fixed.mean:.2f}, {seeds})."
     p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
-    measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it; {seeds}, {p_value}"
+    part = f" in {found.shortened} of its {found.asked.asked_steps} steps" if found.shortened else ""
+    measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it{part}; {seeds}, {p_value}"
     if found.learns:
         return f"It learns, and does better with {change} ({measured})."
     if found.learns is None:
-        steps = f"{found.shortened} of its {found.asked.asked_steps} steps"
-        part = f"in {steps}, all that there was time for, it learns little"
-        return f"I cannot tell: {part}; with {change} it learns faster ({measured})."
-    return f"It does not learn because of {CAUSES[causes[0].name]}: with {change} it does ({measured})."
+        return f"I cannot tell: there was no time for all of its steps; with {change} it learns faster ({measured})."
+    needed = {step.cause for step in steps}
+    named = [CAUSES[cause.name] for cause in causes if cause.name in needed] or [CAUSES[causes[0].name]]
+    return f"It does not learn because of {_listed(named)}: with {change} it does ({measured})."
+
+
+def _listed(words: list[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def _nothing_to_learn(found: Findings) -> str:
@@ -324,7 +333,8 @@ def to_text(v: Verdict) -> str:
         for cause in v.causes[:5]:
             parts.append(f"  {cause.name} ({'measured' if cause.measured else 'a guess'}): {cause.text}")
     if v.diff:
-        parts += ["", "The change:", *(f"  {line}" for line in as_diff(v.diff).splitlines())]
+        heading = "The change:" if v.confirmed else "What helped most, but not surely:"
+        parts += ["", heading, *(f"  {line}" for line in as_diff(v.diff).splitlines())]
     if v.asked or v.fixed:
         parts.append("")
         parts.append(f"Skill ({v.measure} on training samples; 0 is guessing, 1 perfect), every seed:")
@@ -352,7 +362,7 @@ def _rows(table: list[Line], most: int = 20) -> list[str]:
     for line in table[:most]:
         interval = f" [{line.low:+.2f}, {line.high:+.2f}]" if line.low is not None else ""
         difference = f"{line.difference:+.2f}{interval}" if line.difference is not None else "–"
-        p_value = f"{line.p_value:.2g}" if line.p_value is not None else "–"
+        p_value = "–" if line.p_value is None else "<0.001" if line.p_value < 0.001 else f"{line.p_value:.2g}"
         words = line.changes if len(line.changes) <= 62 else line.changes[:59] + "…"
         rows.append(f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}")
     if len(table) > most:
