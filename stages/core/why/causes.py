@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stages.core.why import interventions
@@ -31,6 +32,15 @@ def rank(found: Findings) -> list[Cause]:
     """Causes, the likeliest first; none where the net learns and nothing was found that makes it learn better."""
     names = _remarks(found) if found.learns and not _confirmed(found) else _all(found)
     return sorted(names, key=lambda cause: -cause.evidence)
+
+
+def guesses(signs: Iterable[Symptom]) -> list[Cause]:
+    """What signs alone speak for, where nothing could be tried."""
+    strongest: dict[str, Symptom] = {}
+    for symptom in sorted(signs, key=lambda symptom: -symptom.weight):
+        if symptom.weight >= LIKELY:
+            strongest.setdefault(symptom.cause, symptom)
+    return [Cause(symptom.cause, symptom.weight, False, symptom.text) for symptom in strongest.values()]
 
 
 def _confirmed(found: Findings) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,15 +22,17 @@ from stages.core.why.verdict import Verdict, untried, verdict
 from stages.core.why.workers import Workers
 
 REFERENCE_SECONDS = 8.0
+UNKNOWN_NET = {"class_name": "Functional", "config": {"layers": [], "output_layers": []}}
 CHANGING = ("EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler")
 """Callbacks without which a training is another."""
 
 
 def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda line: None) -> Verdict:
     """The verdict on a recorded script, after an experiment where one can be made."""
-    notes = notes_of(record)
     if reason := cannot_be_tried(record):
-        return untried(record.script, reason, notes)
+        stops = [f"Keras stops in the first step: {record.first_step_error}"] if record.first_step_error else []
+        return untried(record.script, reason, stops + notes_of(record), signs_alone(record))
+    notes = notes_of(record) + notes_on_experiment(record)
     try:
         case = case_of(record)
         found = investigate(case, signs(case, record), limits, tell)
@@ -38,19 +42,36 @@ def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda
         return untried(record.script, f"the experiment failed ({words})", notes)
 
 
+def signs_alone(record: Record) -> list[Symptom]:
+    """What can be seen of a script whose net cannot be trained here: at least of its data, loss and settings."""
+    if not record.train.y or not record.compiled.losses or not record.compiled.losses[0]:
+        return []
+    with contextlib.suppress(Exception):  # a net that is not understood is no reason to say nothing of the rest
+        net = record.model_json or json.dumps(UNKNOWN_NET)
+        case = case_of(record.model_copy(update={"model_json": net}))
+        return signs(case, record)
+    return []
+
+
 def notes_of(record: Record) -> list[str]:
     """What of the record a user should know, a sentence each."""
     notes = [*record.notes]
     if record.translated:
         notes.append(f"Old spellings were read as today's: {'; '.join(record.translated)}.")
+    if record.stand_ins:
+        notes.append(f"Data that could not be had, and what stood in: {'; '.join(record.stand_ins)}.")
+    return notes
+
+
+def notes_on_experiment(record: Record) -> list[str]:
+    """In what an experiment differs from the script, a sentence each."""
+    notes = []
     if record.left_out:
         notes.append(f"Left out in the experiment: {', '.join(record.left_out)}.")
     if changing := [callback.name for callback in record.callbacks if callback.name in CHANGING]:
         notes.append(f"Callbacks that change the training were left out in the experiment: {', '.join(changing)}.")
     if own := [name for name in record.custom if name in replaceable(record)]:
-        notes.append(f"The script's own {', '.join(own)}: the experiment had Keras' usual one in its place.")
-    if record.stand_ins:
-        notes.append(f"Data that could not be had, and what stood in: {'; '.join(record.stand_ins)}.")
+        notes.append(f"The experiment had Keras' usual one in the place of the script's own {', '.join(own)}.")
     if record.train.samples.total and record.train.samples.total > record.train.samples.kept:
         notes.append(f"Tried with {record.train.samples.kept} of {record.train.samples.total} samples.")
     return notes

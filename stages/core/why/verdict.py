@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,10 +11,11 @@ from scipy import stats
 
 from stages.core.results.statistics import LEVEL, describe, holm, paired_difference
 from stages.core.why import interventions
-from stages.core.why.causes import Cause, causes_of, gain_of, ordered, rank
+from stages.core.why.causes import Cause, causes_of, gain_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
 from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried
+from stages.core.why.symptoms import Symptom
 
 MEASURES = {
     "binary": "balanced accuracy",
@@ -117,13 +118,14 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     )
 
 
-def untried(script: str, reason: str, notes: list[str]) -> Verdict:
+def untried(script: str, reason: str, notes: list[str], signs: Sequence[Symptom] = ()) -> Verdict:
     """The verdict on a script with which no experiment can be made."""
+    causes = guesses(signs)
     return Verdict(
         script=script,
         learns=None,
-        sentence=f"I cannot tell: {reason}, so no change could be tried.",
-        causes=[],
+        sentence=f"I cannot tell: {reason}, so no change could be tried.{_guess(causes)}",
+        causes=causes,
         repair=[],
         confirmed=False,
         diff=[],
@@ -136,7 +138,7 @@ def untried(script: str, reason: str, notes: list[str]) -> Verdict:
         table=[],
         no_matter=[],
         not_tried=[],
-        signs=[],
+        signs=[symptom.text for symptom in signs],
         notes=notes,
     )
 
