@@ -139,6 +139,15 @@ model.fit(np.zeros((50, 4)), np.arange(50) % 3, epochs=2)
 """
 
 
+TURNS = """
+import numpy as np, keras
+net = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, name="out")])
+net.compile("sgd", "mse")
+for turn in range(8):
+    net.fit(np.full((1, 2), turn), np.ones(1), epochs=2, verbose=0)
+"""
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("scripts")
@@ -254,6 +263,13 @@ def test_a_loop_over_train_on_batch_in_a_notebook(folder):
     assert (found.fit.method, found.budget.epochs, found.budget.batch_size) == ("train_on_batch", 7, 20)
     assert found.train.samples.total == 80 and found.train.origin == "batches"
     assert found.train.targets[0].counts == {"0": 27, "1": 27, "2": 26}
+
+
+def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(folder):
+    found = record(write(folder, "turns.py", TURNS), fit="net")
+    assert found.train.x[0].tolist() == [[float(k), float(k)] for k in range(8)]
+    assert (found.budget.epochs, found.budget.batch_size, found.weights_origin) == (2, 1, "fresh")
+    assert found.weights["out"][1].tolist() == [0.0]  # as it was before the first of these calls
 
 
 def test_what_keras_says_to_the_first_batch_is_kept(folder):

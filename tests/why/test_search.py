@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made import blobs, case, dense, line
 
-from stages.core.why import symptoms
+from stages.core.why import interventions, symptoms
 from stages.core.why.causes import rank
 from stages.core.why.interventions import Change
 from stages.core.why.investigation import investigate, signs
@@ -164,7 +164,10 @@ def test_what_did_not_matter_is_said():
     assert "no dropout" in verdict(found, "train.py", [], []).no_matter
 
 
-def test_a_real_net_is_repaired():
+def test_a_real_net_is_repaired(monkeypatch):
+    """Trained for real, by processes; of the single changes only a few, which is enough to tell them apart."""
+    few = [HEAD, Change("rate", 0.1), Change("clip", 1.0)]
+    monkeypatch.setattr(interventions, "candidates", lambda setup, data, task: few)
     made = case([dense(8, "relu"), dense(1, "softmax")], "binary_crossentropy", X, Y, rate=0.02, epochs=20)
     found = investigate(made, signs(made), Limits(seconds=300, cores=2))
     assert found.learns is False
