@@ -1,4 +1,4 @@
-"""What a row names is Keras' own: some steps on the same batches as Keras' `train_on_batch`.
+"""What a row names is Keras' own: some steps on the same batches as Keras' `train_on_batch`, or epochs of Keras' `fit`.
 
 The other side is written with Keras' constructors, by hand, so that a wrong name or a lost argument shows. Weights are
 compared as in test_sameness.py. Everything runs without XLA, which takes longer to compile than this to train.
@@ -223,7 +223,7 @@ def test_losses(tensorflow, make_row, name):
     assert_alike(row, layers, keras.optimizers.SGD(0.1), reference(keras.losses))
 
 
-# --- regularizers of one layer -----------------------------------------------------------------------------------
+# --- regularizers, constraints, initializers, a graph ---------------------------------------------------------------
 
 OBJECTS = {
     "of one layer": ({"kernel_regularizer": {"l1": 0.01, "l2": 0.02}},
@@ -232,14 +232,149 @@ OBJECTS = {
                 lambda k: {"bias_regularizer": k.regularizers.L2(0.01)}),
     "of outputs": ({"activity_regularizer": {"type": "l1", "l1": 0.05}},
                    lambda k: {"activity_regularizer": k.regularizers.L1(0.05)}),
+    "orthogonal": ({"kernel_regularizer": {"type": "orthogonal_regularizer", "factor": 0.1, "mode": "columns"}},
+                   lambda k: {"kernel_regularizer": k.regularizers.OrthogonalRegularizer(0.1, "columns")}),
+    "max norm": ({"kernel_constraint": {"type": "max_norm", "max_value": 0.5}},
+                 lambda k: {"kernel_constraint": k.constraints.MaxNorm(0.5)}),
+    "unit norm": ({"kernel_constraint": "unit_norm", "bias_constraint": "non_neg"},
+                  lambda k: {"kernel_constraint": k.constraints.UnitNorm(), "bias_constraint": k.constraints.NonNeg()}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_regularizers_of_one_layer(tensorflow, make_row, name):
+def test_regularizers_and_constraints_of_one_layer(tensorflow, make_row, name):
     import keras
 
     arguments, reference = OBJECTS[name]
     row = make_row(dataset=dataset(), layers=[{"type": "dense", "units": 5, **arguments}, SOFTMAX], optimizer=SGD)
     layers = [keras.layers.Dense(5, **reference(keras)), keras.layers.Dense(3, activation="softmax")]
     assert_alike(row, layers, keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+
+
+def branching():
+    import keras
+
+    inputs = keras.Input((6,))
+    left = keras.layers.Dense(4, activation="relu", kernel_regularizer="l2")(inputs)
+    right = keras.layers.Dense(4, activation="tanh", activity_regularizer=keras.regularizers.L1(0.01))(inputs)
+    both = keras.layers.Concatenate()([keras.layers.Add()([left, right]), left])
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(both))
+
+
+def test_a_graph_from_json(tensorflow, make_row):
+    import json
+
+    import keras
+
+    from stages.core.training import models, nets
+
+    model = branching()
+    row = make_row(dataset=dataset(), layers=None, keras=json.loads(model.to_json()), optimizer=SGD)
+    assert nets.check(row) == {"outputs": [3], "parameters": model.count_params()}
+    assert_alike(row, model, keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    kernels = [models.build(row, seed).trainable_variables[0].numpy() for seed in (0, 0, 1)]
+    assert np.array_equal(kernels[0], kernels[1]) and not np.array_equal(kernels[0], kernels[2])
+    assert len(set(models.paths(model))) == len(model.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("config", "layers", 1), {"module": "keras.layers", "class_name": "Lambda", "config": {"name": "x"}}),
+        (("config", "layers", 1, "module"), "os"),
+        (("config", "layers", 1, "registered_name"), "mine>Dense"),
+        (("config", "layers", 1, "config", "activation"),
+         {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}),
+        (("module",), "builtins"),
+    ],
+)  # fmt: skip
+def test_a_graph_cannot_run_code(tensorflow, make_row, path, value):
+    import json
+
+    from stages.core.training import nets
+
+    net = json.loads(branching().to_json())
+    place = net
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(ValueError, match="not allowed"):
+        nets.check(make_row(dataset=dataset(), layers=None, keras=net))
+
+
+def test_a_penalty_that_the_engine_would_ignore_is_refused(tensorflow, make_row, monkeypatch):
+    from stages.core.training import nets, penalties
+
+    layer = {"type": "dense", "units": 5, "kernel_regularizer": {"type": "orthogonal_regularizer"}}
+    row = make_row(dataset=dataset(), layers=[layer, SOFTMAX])
+    assert nets.check(row)["outputs"] == [3]
+    monkeypatch.setattr(penalties, "value", lambda regularizers, weights: 0.0)
+    with pytest.raises(ValueError, match="regularizers: Keras' penalty"):
+        nets.check(row)
+
+
+# --- whole trainings: class weights, callbacks ----------------------------------------------------------------------
+
+BUDGET = {"loss": "sparse_categorical_crossentropy", "batch_size": BATCH, "epochs": 12, "shuffle": False}
+FITS = {
+    "class weights": {"class_weight": {0: 3.0, 2: 0.2}},
+    "early stopping": {"early_stopping": {"monitor": "val_loss", "patience": 1}},
+    "best weights": {"early_stopping": {"monitor": "val_accuracy", "patience": 2, "restore_best_weights": True}},
+    "plateau": {"reduce_lr_on_plateau": {"monitor": "val_loss", "factor": 0.3, "patience": 1, "min_delta": 0.05}},
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_fit(tensorflow, make_row, name):
+    """The engine's epochs against Keras' `fit` in the samples' own order, until it stops."""
+    import keras
+
+    from stages.core.training import engine as training
+
+    row = make_row(
+        dataset=dataset(),
+        layers=[{"type": "dense", "units": 8, "activation": "relu"}, SOFTMAX],
+        optimizer={"name": "sgd", "learning_rate": 0.5},
+        training={"loss": "sparse_categorical_crossentropy", "batch_size": BATCH, "epochs": 12, "shuffle": False}
+        | FITS[name],
+    )
+    (x, y), (x_test, y_test) = samples(row), samples(row, 31)
+    x_test, y_test = x_test[N:], y_test[N:]
+    engine = training.Engine(row, {"train": (x, y), "test": (x_test, y_test)}, "cpu")
+    engine.net.update = engine.net._update
+    for program in ("train", "evaluate"):
+        setattr(engine.programs, program, tensorflow.function(getattr(engine.programs, f"_{program}"), autograph=False))
+    progress = engine.start(0)
+    start = [w.numpy() for w in progress.state.weights]
+    while not engine.done(progress):
+        engine.advance([progress])
+
+    arguments = {key: value for key, value in FITS[name].items() if key == "class_weight"}
+    callbacks = [keras.callbacks.EarlyStopping(**FITS[name].get("early_stopping", {"monitor": "loss", "patience": 99}))]
+    if "reduce_lr_on_plateau" in FITS[name]:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(**FITS[name]["reduce_lr_on_plateau"]))
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3, "softmax")])
+    model.set_weights(start)
+    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    history = model.fit(
+        x,
+        y,
+        BATCH,
+        epochs=12,
+        shuffle=False,
+        validation_data=(x_test, y_test),
+        callbacks=callbacks,
+        verbose=0,
+        **arguments,
+    )
+    epochs = len(history.epoch)
+    assert progress.epoch == epochs and progress.stopped == (epochs < 12)
+    assert (epochs < 12) == ("early_stopping" in FITS[name])
+    for a, b in zip(progress.state.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=TOLERANCE * max(1.0, np.abs(b).max()), rtol=0)
+    for quantity in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(progress.curve[quantity][:epochs], history.history[quantity], rtol=1e-3, atol=1e-6)
+    assert progress.curve["epoch"] == list(range(1, 13))  # a stopped seed stays where it is
+    if "reduce_lr_on_plateau" in FITS[name]:
+        assert float(model.optimizer.learning_rate) < 0.4
+        assert float(progress.state.optimizer[1]) == pytest.approx(float(model.optimizer.learning_rate))
