@@ -126,12 +126,14 @@ def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
     from stages.core.training import checkpoints
 
     states, last = {}, {}
+    with pytest.raises(ValueError, match="is of seed 1"):
+        checkpoints.from_bytes(checkpoints.to_bytes(engine.start(1)), engine.start(0))
     for seed in range(SEEDS):
         done = engine.start(seed)
         while done.epoch < EPOCHS:
             engine.advance([done])
             content = checkpoints.to_bytes(done)
-            done = checkpoints.from_bytes(content, engine.start(5))
+            done = checkpoints.from_bytes(content, engine.start(seed))
             assert checkpoints.to_bytes(done) == content
             states[seed, done.epoch] = state_bytes(done.state)
         last[seed] = done

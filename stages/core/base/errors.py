@@ -28,7 +28,7 @@ def together(calls: Iterable[Callable[[], None]]) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; what a user can put right ends the process with one line on stderr and exit code 1: a `UserError`, a
-    failing file system, too little memory."""
+    failing file system, too little memory; Ctrl-C ends it with the shell's code for that, 130."""
     try:
         main()
     except KeyboardInterrupt:
@@ -36,6 +36,11 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)  # as a shell says it
     except UserError as error:
         sys.exit(f"regbench: {error}")
+    except KeyboardInterrupt:  # Ctrl-C: who pressed it knows why, and a shell expects this code
+        print("regbench: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except RecursionError:
+        sys.exit("regbench: something is nested too deeply, in a configuration or a template")
     except OSError as error:  # disk full, no permission, read-only folder
         sys.exit(f"regbench: {error.filename or 'file system'}: {os.strerror(error.errno) if error.errno else error}")
     except Exception as error:

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,7 +58,7 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes files private
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
             if POSIX:
                 temporary.replace(path)  # while the lock is held
         if not POSIX:
@@ -66,6 +66,14 @@ def _write(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@cache
+def _umask() -> int:
+    """What this process keeps from others; there is no asking without setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def check_texts(texts: Mapping[Path, str | bytes], source: str, command: str) -> None:

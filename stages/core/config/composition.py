@@ -30,7 +30,8 @@ from stages.core.config.validation import validate
 from stages.core.config.yaml import read_yaml
 
 HEAD = "_without_rows"  # the study that is being composed
-ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
+UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no XML may hold them
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
 OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
@@ -138,7 +139,8 @@ def _row_names(path: Path, study: str, rows: Any) -> dict[str, Any]:
         prefix, _, name = str(key).partition("/")
         if prefix != study or not ROW_NAME.fullmatch(name):
             raise UserError(
-                f"{path}: row {one_line(key)}: write it as {study}/<name>, the name in small letters, digits, _ and -"
+                f"{path}: row {one_line(key)}: write it as {study}/<name>, the name in small letters, digits, _ and -, "
+                "100 of them at most"
             )
         names[name] = row
     return names
@@ -242,6 +244,8 @@ def _refuse_code(values: dict[str, Any], where: str) -> None:
     for key, value in _leaves(values):
         if any(part.startswith("_") and part.endswith("_") for part in key.split(".")):
             raise UserError(f"{where}: {one_line(key)}: keys like _target_ are not allowed, configuration is data")
+        if isinstance(value, str) and UNSEEN.search(value):
+            raise UserError(f"{where}: {one_line(key)}: has a control character, which no figure can show")
         if isinstance(value, str) and "${" in REFERENCE.sub("", value):
             text = one_line(f"{key}: resolvers like {value} are not allowed, configuration is data")
             raise UserError(f"{where}: {text}")

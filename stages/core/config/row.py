@@ -174,7 +174,7 @@ class Training(Part):
 
     loss: str | Plain
     batch_size: Count
-    epochs: Count
+    epochs: Annotated[Count, Field(le=1_000_000)]
     class_weight: dict[int, NotNegative] | None = None
     early_stopping: Plain | None = None
     reduce_lr_on_plateau: Plain | None = None
@@ -190,7 +190,7 @@ class Row(Part):
 
     study: str
     row: str
-    seeds: Count
+    seeds: Annotated[Count, Field(le=10_000)]
     device: Literal["auto", "cpu", "gpu"]
     dataset: Dataset
     split: Split

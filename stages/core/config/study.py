@@ -13,7 +13,7 @@ class Selection(Schema):
     """Which data set a study runs on, and how many seeds of each row."""
 
     dataset: str
-    seeds: Count
+    seeds: Annotated[Count, Field(le=10_000)]
 
 
 class Params(Schema):

@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.core.base.errors import UserError
 from stages.core.base.text import one_line
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST = 3.4028234e38
+"""Of float32, in which training reckons: what is beyond it would be infinite there."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 NotNegative = Annotated[Finite, Field(ge=0)]
 Positive = Annotated[Finite, Field(gt=0)]
 Decay = Annotated[Finite, Field(ge=0, lt=1)]
 Share = Annotated[Finite, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

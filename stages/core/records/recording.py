@@ -61,6 +61,7 @@ def finished(row: Row, path: Path) -> dict[str, Any]:
 
 def record(row: Row, key: str, folder: Path, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """The run record of `row`. `folder`: where its checkpoints are; `earlier`: a record of it whose seeds stay."""
+    runtime.isolate(os.environ)
     threads = runtime.workers(row.seeds, cores.available(os.environ))
     archive, compiled = programs.ARCHIVES / f"{programs.shape(row, threads, os.environ)}.zip", folder / "programs"
     if not cores.gpus(os.environ) and programs.take(archive, compiled):  # tried on CPUs alone

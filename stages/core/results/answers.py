@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, pass_environment
+from jinja2 import StrictUndefined, TemplateError, nodes, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.core.base.errors import UserError
@@ -566,9 +566,27 @@ def _checked(finding: Any) -> Finding:
     return finding
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Sentences are about the rows of a table: what could keep a machine busy for ever is an error."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or not all(isinstance(value, int | float) for value in (left, right)):
+            raise UserError(f"{operator} multiplies two numbers here, and nothing else")
+        return super().call_binop(context, operator, left, right)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        if any(outer.find(nodes.For) is not None for outer in tree.find_all(nodes.For)) or tree.find(nodes.Macro):
+            raise UserError("a loop within a loop, or a macro, has no place in a sentence")
+        return tree
+
+
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    environment = _Sandbox(undefined=StrictUndefined)
+    environment.globals.clear()  # of Jinja's own: range alone makes a sentence that never ends
     environment.filters |= {"say": _say, "listed": _listed, "between": Estimate.between, "reproduced": _reproduced}
     return environment
 
@@ -590,7 +608,7 @@ def _finding(expression: str, words: Mapping[str, Any], where: str) -> Finding:
 def _evaluated(evaluate, where: str):
     try:
         return evaluate()
-    except (UserError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (UserError, TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"conf/study/{where}: {_inline(str(error))}") from None
 
 

@@ -27,7 +27,7 @@ def from_bytes(content: bytes, start: Progress) -> Progress:
     """The inverse of `to_bytes`; `start`: any seed of the same row before its first step, which becomes the one read.
 
     Raises:
-        ValueError: `content` is damaged; every array in it has a checksum.
+        ValueError: `content` is damaged (every array in it has a checksum), or of another seed.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -36,5 +36,7 @@ def from_bytes(content: bytes, start: Progress) -> Progress:
             start.callbacks.restore(remembered, [arrays[f"best{i}"] for i in range(n_best)], start.state)
     except Exception as error:  # the readers raise a dozen kinds on bytes that are not what they should be
         raise ValueError("the checkpoint is damaged") from error
+    if seed != start.seed:
+        raise ValueError(f"the checkpoint is of seed {seed}")
     state = tf.nest.pack_sequence_as(start.state, leaves)
     return Progress(seed, state, epoch, curve, first, start.callbacks, stopped)

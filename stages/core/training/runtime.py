@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 from stages.core.base.errors import UserError
@@ -20,10 +20,35 @@ def workers(seeds: int, cores: int) -> int:
     return -(-seeds // max(1, seeds // cores))
 
 
+OURS = ("--tf_xla_persistent_cache_directory=", "--xla_gpu_cuda_data_dir=")
+"""Of TensorFlow's and XLA's flags, those that say where something is and change no number."""
+
+UNSET = (  # what would change numbers without being part of a row
+    *("DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "NVIDIA_TF32_OVERRIDE"),
+    *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "TF_USE_LEGACY_KERAS"),
+)
+
+
+def isolate(environment: MutableMapping[str, str]) -> None:
+    """Take out of the environment what changes numbers; before TensorFlow's library is loaded.
+
+    Keras' settings of this machine (keras.json: epsilon, floatx, image_data_format) are looked for where none can be.
+    """
+    for name in UNSET:
+        environment.pop(name, None)
+    environment |= {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": f"{os.devnull}/keras"}
+    kept = {
+        name: [flag for flag in environment.pop(name, "").split() if flag.startswith(OURS)]
+        for name in ("TF_XLA_FLAGS", "XLA_FLAGS")
+    }
+    kept["XLA_FLAGS"].append("--xla_cpu_multi_thread_eigen=false")
+    environment |= {name: " ".join(flags) for name, flags in kept.items() if flags}
+
+
 def load() -> None:
     """Import TensorFlow and Keras, without what training does not use and what they say as they load."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    isolate(os.environ)
     blocked = [name for name in UNUSED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))
     gc.disable()  # thousands of modules come to stay: looking through them again and again took a quarter of the time
@@ -33,6 +58,10 @@ def load() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices("GPU")
+    except ImportError as error:
+        if "memory" in str(error).lower() or "failed to map segment" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
     finally:
         for name in blocked:
             del sys.modules[name]
@@ -57,7 +86,6 @@ def prepare(device: str, threads: int, convolutions: bool) -> str:
     Raises:
         UserError: a GPU is asked for and TensorFlow sees none.
     """
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     load()
     import tensorflow as tf
 

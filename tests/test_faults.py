@@ -1,0 +1,224 @@
+"""Kinds of faults that were found by attack: each stays mended."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+from pydantic import BaseModel
+
+from stages.core.base import errors, locks
+from stages.core.base.errors import UserError
+from stages.core.base.files import write_atomically
+from stages.core.config import composition
+from stages.core.config.study import Selection
+from stages.core.config.validation import Count, Finite, validate
+from stages.core.config.yaml import read_yaml
+from stages.core.data import formats
+from stages.core.results import answers
+from stages.core.training import runtime
+
+# --- the machine's settings
+
+
+def test_what_a_machine_sets_changes_no_number():
+    environment = {
+        "XLA_FLAGS": "--xla_cpu_enable_fast_math=true --xla_gpu_cuda_data_dir=/cuda --xla_backend_optimization_level=0",
+        "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_persistent_cache_directory=/programs",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "KERAS_HOME": "/home/someone/.keras",
+        "KERAS_BACKEND": "jax",
+        "KERAS_MAX_EPOCHS": "1",
+        "LANG": "C",
+    }
+    runtime.isolate(environment)
+    once = dict(environment)
+    runtime.isolate(environment)
+    assert (
+        environment
+        == once
+        == {
+            "XLA_FLAGS": "--xla_gpu_cuda_data_dir=/cuda --xla_cpu_multi_thread_eigen=false",
+            "TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory=/programs",
+            "KERAS_HOME": f"{os.devnull}/keras",
+            "KERAS_BACKEND": "tensorflow",
+            "LANG": "C",
+        }
+    )
+
+
+def test_keras_does_not_read_the_settings_of_the_machine(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    settings = '{"image_data_format": "channels_first", "epsilon": 0.1, "floatx": "float16"}'
+    (tmp_path / ".keras/keras.json").write_text(settings, encoding="utf-8")
+    code = (
+        "from stages.core.training import runtime; runtime.load(); import keras;"
+        "print(keras.config.image_data_format(), keras.config.epsilon(), keras.config.floatx())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["channels_last", "1e-07", "float32"]
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(
+                f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+            ),
+            "aliases",
+        ),
+        ("a: &a [*a]\n", "aliases"),
+        ("a: 010\n", "line 1: 010: write it as a decimal number"),
+        ("a: 1\nb: [1:30]\n", "line 2: 1:30: write it"),
+    ],
+)
+def test_a_file_that_explodes_or_is_read_in_two_ways_is_refused_at_once(tmp_path, text, message):
+    path = tmp_path / "x.yaml"
+    path.write_text(text, encoding="utf-8")
+    start = time.monotonic()
+    with pytest.raises(UserError, match=message):
+        read_yaml(path)
+    assert time.monotonic() - start < 5
+
+
+def test_a_number_in_quotes_and_a_plain_one_pass(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: '010'\nb: 0\nc: 0.1\nd: 1e-3\ne: '1:30'\nf: -0\ng: &x [1]\nh: *x\n", encoding="utf-8")
+    assert read_yaml(path) == {"a": "010", "b": 0, "c": 0.1, "d": 0.001, "e": "1:30", "f": 0, "g": [1], "h": [1]}
+
+
+class Numbers(BaseModel):
+    rate: Finite = 1.0
+    size: Count = 1
+
+
+@pytest.mark.parametrize("values", [{"rate": 1e39}, {"rate": -1e39}, {"size": 2**63}, {"size": 2**31}])
+def test_numbers_that_training_cannot_hold_are_refused(values):
+    with pytest.raises(UserError, match=r"rate|size"):
+        validate(Numbers, values, "x")
+
+
+def test_so_many_seeds_that_it_would_never_end_are_refused():
+    with pytest.raises(UserError, match="seeds"):
+        validate(Selection, {"dataset": "digits", "seeds": 10**20}, "params.yaml")
+
+
+def test_a_label_with_a_control_character_is_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text('label: "a\\x07b"\n', encoding="utf-8")
+    with pytest.raises(UserError, match="label: has a control character"):
+        composition.check_files(tmp_path)
+
+
+def test_a_row_name_that_is_too_long_for_a_file_is_refused(tmp_path):
+    path = tmp_path / "s.yaml"
+    assert list(composition._row_names(path, "s", {f"s/{'x' * 100}": {}})) == ["x" * 100]
+    with pytest.raises(UserError, match="100 of them at most"):
+        composition._row_names(path, "s", {f"s/{'x' * 101}": {}})
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_a_picture_of_16_bits_is_not_cut_off(mode):
+    content = io.BytesIO()
+    Image.new(mode, (2, 2), 60_000).save(content, format="PNG")
+    with pytest.raises(UserError, match="more than 8 bits"):
+        formats._pixels("x", "a.png", content.getvalue(), (2, 2, 3), resize=False)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in [1] %}{% for b in [1] %}{% endfor %}{% endfor %}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ 'a' * 1000000000 }}",
+        "{{ [1] * 1000000000 }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    ],
+)
+def test_a_sentence_that_would_never_end_is_an_error(template):
+    with pytest.raises(UserError, match=r"^conf/study/x\.yaml: "):
+        answers._render(template, {}, "x.yaml: answer")
+
+
+# --- processes
+
+
+def test_ctrl_c_is_no_traceback(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        errors.run(main)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "regbench: interrupted\n"
+
+
+def test_a_file_is_as_private_as_the_user_wants_it(tmp_path):
+    code = (
+        "import os, sys; os.umask(0o077); from stages.core.base.files import write_atomically as w; w(sys.argv[1], 'x')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")], check=True)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
+    write_atomically(tmp_path / "y", "x")
+    assert (tmp_path / "y").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.fixture
+def without_flock(tmp_path, monkeypatch):
+    """A file system that has no locks, as some that are mounted from elsewhere."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    locks.LOCKS.mkdir(parents=True)
+    return locks.LOCKS / "train.a.b.lock"
+
+
+@pytest.mark.filterwarnings("ignore:flock")
+@pytest.mark.parametrize("left", ["dead", "nobody"])
+def test_what_a_dead_process_left_holds_nobody_up(without_flock, left):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    named = f"{locks._name().split()[0]} {process.pid} 1"
+    without_flock.write_text(named if left == "dead" else "", encoding="utf-8")
+    os.utime(without_flock, (0, 0))
+    start = time.monotonic()
+    with locks.held("train a/b"):
+        assert without_flock.read_text(encoding="utf-8") == locks._name()
+    assert time.monotonic() - start < 5
+
+
+def test_who_holds_a_lock_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    hold = "with locks.held('x'): print('held', flush=True); time.sleep(2)"
+    code = f"import time; from stages.core.base import locks\n{hold}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as other:
+        assert other.stdout.readline() == "held\n"
+        with locks.held("x") as waited:
+            assert waited
+    assert f"x: process {other.pid} on " in capsys.readouterr().err
