@@ -131,10 +131,9 @@ def test_a_row_name_that_is_too_long_for_a_file_is_refused(tmp_path):
         composition._row_names(path, "s", {f"s/{'x' * 101}": {}})
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I"])
-def test_a_picture_of_16_bits_is_not_cut_off(mode):
+def test_a_picture_of_16_bits_is_not_cut_off():
     content = io.BytesIO()
-    Image.new(mode, (2, 2), 60_000).save(content, format="PNG")
+    Image.new("I;16", (2, 2), 60_000).save(content, format="PNG")
     with pytest.raises(UserError, match="more than 8 bits"):
         formats._pixels("x", "a.png", content.getvalue(), (2, 2, 3), resize=False)
 

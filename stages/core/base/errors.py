@@ -36,9 +36,6 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)  # as a shell says it
     except UserError as error:
         sys.exit(f"regbench: {error}")
-    except KeyboardInterrupt:  # Ctrl-C: who pressed it knows why, and a shell expects this code
-        print("regbench: interrupted", file=sys.stderr)
-        sys.exit(130)
     except RecursionError:
         sys.exit("regbench: something is nested too deeply, in a configuration or a template")
     except OSError as error:  # disk full, no permission, read-only folder

@@ -56,7 +56,7 @@ def _check_text(text: str) -> None:
         sizes[id(node)] = total = 1 + sum(map(size, parts))
         if total >= MOST_VALUES:
             raise ValueError(f"has {MOST_VALUES:,} values or more once its aliases are written out")
-        if isinstance(node, yaml.ScalarNode) and node.style is None and YAML_1_1.fullmatch(node.value):
+        if isinstance(node, yaml.ScalarNode) and not node.style and YAML_1_1.fullmatch(node.value):
             raise ValueError(
                 f"line {node.start_mark.line + 1}: {node.value}: write it as a decimal number or in quotes"
             )
