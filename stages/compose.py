@@ -33,7 +33,7 @@ def main() -> None:
     composition.check_pipeline(Path("dvc.yaml"), params["studies"])
     digests = code.digests(*code.read(), code.TRAIN)
     texts: dict[Path, str] = {}
-    n_rows = 0
+    studies: dict[str, dict[str, Row]] = {}
     for study, selection in params["studies"].items():
         declared, rows = composition.compose(
             CONF, study, params, read_sheet, lambda row: code.fingerprint(row, digests)
@@ -44,7 +44,7 @@ def main() -> None:
         texts |= {BUILD / "rows" / study / f"{name}.yaml": text for name, text in resolved.items()}
         texts[BUILD / "studies" / f"{study}.yaml"] = composition.to_yaml(shown)
         texts[BUILD / "answers" / f"{study}.yaml"] = composition.to_yaml(declared.model_dump(include=set(TOLD)))
-        n_rows += len(rows)
+        studies[study] = rows
         texts |= net_facts(CONF / "study" / f"{study}.yaml", rows)
     for folder in ("rows", "studies", "answers", "nets"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
@@ -52,7 +52,16 @@ def main() -> None:
         write_atomically(path, text)
     for record in Path("results/runs").glob("*/*.json"):  # DVC removes it before its row trains anew
         keep(record, BUILD / "records" / record.parent.name / record.name)
-    print(f"{n_rows} rows of {len(params['studies'])} studies")
+    say_slow(studies)
+    print(f"{sum(map(len, studies.values()))} rows of {len(studies)} studies")
+
+
+def say_slow(studies: dict[str, dict[str, Row]]) -> None:
+    """Name the rows that the engine cannot train."""
+    for study, rows in studies.items():
+        for name, row in rows.items():
+            if row.optimizer.needs_fit:
+                print(f"{study}/{name}: only Keras' own fit can train this; it is slower than other rows")
 
 
 def read_sheet(dataset: str) -> Sheet:

@@ -43,6 +43,7 @@ def main() -> None:
         version_of_row = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         earlier = recording.finished(row, record)
         content = records.to_json(recording.record(row, key, checkpoints / version_of_row, earlier))
+        records.parse(content, str(record))  # what a reader would refuse replaces no record
         recording.check_code(row)  # somebody may have edited or switched branches meanwhile
         write_atomically(record, content)
         keep(record, previous)

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -161,55 +160,9 @@ def test_a_row_trains_on_two_cores_or_a_gpu_at_least(n_cores, jobs, gpus, expect
 def test_numbers_are_what_the_variables_say():
     assert cores.available({"REGBENCH_CORES": "3"}) == 3
     assert cores.available({}) >= 1
-    assert cores.turns({"REGBENCH_TURNS": "2"}) == 2
-    assert cores.turns({}) is None
     for told in ("0", "two", "-1"):
         with pytest.raises(UserError, match="REGBENCH_CORES"):
             cores.available({"REGBENCH_CORES": told})
-        with pytest.raises(UserError, match="REGBENCH_TURNS"):
-            cores.turns({"REGBENCH_TURNS": told})
-
-
-def test_rows_train_in_turn_where_there_are_fewer_places_and_a_killed_one_gives_its_place_back(tmp_path):
-    row = """
-import sys, time
-from stages.core.base import locks
-print("waits", flush=True)
-with locks.turn(int(sys.argv[1])):
-    print("trains", flush=True)
-    sys.stdin.readline()
-"""
-
-    def start(places):
-        process = subprocess.Popen(
-            [sys.executable, "-c", row, str(places)],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,  # what is not read yet is seen by select
-        )
-        assert process.stdout.readline() == b"waits\n"
-        return process
-
-    def trains(process, within):
-        return bool(select.select([process.stdout], [], [], within)[0]) and process.stdout.readline() == b"trains\n"
-
-    first = start(2)
-    assert trains(first, 10)
-    second = start(2)
-    assert trains(second, 10)
-    third = start(2)
-    assert not trains(third, 0.5)
-    first.kill()
-    assert trains(third, 10)
-    fourth = start(2)
-    assert not trains(fourth, 0.5)
-    third.communicate(b"\n")
-    assert trains(fourth, 10)
-    for process in (second, fourth):
-        process.communicate(b"\n")
-    first.communicate()
 
 
 def test_gpus_are_those_that_are_visible():

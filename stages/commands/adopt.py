@@ -120,9 +120,7 @@ def check(keys: list[str]) -> Iterator[tuple[str, bool]]:
 
 def beginning(row: Row) -> dict[str, list[float]]:
     """The curve of seed 0 over its first epoch."""
-    from stages.core.training import engine as training
-
-    engine = training.Engine(row, recording.load(row), "cpu")
+    engine = recording.engine(row, recording.load(row), "cpu")
     progress = engine.start(0)
     engine.advance([progress])
     return progress.curve

@@ -11,9 +11,6 @@ from stages.core.base.errors import UserError
 CORES = "REGBENCH_CORES"
 """Environment variable: how many cores a row may use; its results do not depend on it."""
 
-TURNS = "REGBENCH_TURNS"
-"""Environment variable: how many rows of this folder may train at once; the others start up meanwhile and wait."""
-
 LEAST = 2  # TensorFlow's pool has two threads at least, and one without work takes time from the one that has some
 
 
@@ -23,23 +20,16 @@ def available(environment: Mapping[str, str]) -> int:
     Raises:
         UserError: REGBENCH_CORES is no positive whole number.
     """
-    told = _number(environment, CORES)
-    if told is not None:
-        return told
+    told = environment.get(CORES, "").strip()
+    if told and (not told.isdecimal() or int(told) < 1):
+        raise UserError(f"{CORES}={told}: must be a whole number, 1 or more")
+    if told:
+        return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def turns(environment: Mapping[str, str]) -> int | None:
-    """How many rows may train at once, as REGBENCH_TURNS says; None: as many as there are.
-
-    Raises:
-        UserError: it is no positive whole number.
-    """
-    return _number(environment, TURNS)
-
-
 def at_once(cores: int, jobs: int, gpus: int) -> int:
-    """How many of `jobs` rows train at once: one a GPU, or a row for LEAST cores. The others start up meanwhile.
+    """How many of `jobs` rows train at once: one a GPU, or a row for LEAST cores.
 
     Rows that train on the same two cores together need longer than one after the other.
     """
@@ -64,10 +54,3 @@ def gpus(environment: Mapping[str, str]) -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         return []
     return [str(number) for number, _ in enumerate(listed.splitlines())]
-
-
-def _number(environment: Mapping[str, str], name: str) -> int | None:
-    told = environment.get(name, "").strip()
-    if told and (not told.isdecimal() or int(told) < 1):
-        raise UserError(f"{name}={told}: must be a whole number, 1 or more")
-    return int(told) if told else None

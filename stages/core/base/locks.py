@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 LOCKS = Path("build/locks")
-TICK = 0.05  # seconds
 NAMELESS = 10.0  # seconds after which a lock's file that names nobody is left over
 LOOK = 1.0  # seconds between looks at whether a lock's holder lives
 
@@ -85,35 +83,6 @@ def _is_dead(path: Path) -> bool:
     return (
         len(named) == 3 and named[0] == platform.node() and named[1].isdecimal() and _started(int(named[1])) != named[2]
     )
-
-
-@contextmanager
-def turn(places: int | None) -> Iterator[None]:
-    """Hold one of so many places in this folder, once there is one; None: there is no end of places."""
-    if places is None:
-        yield
-        return
-    from filelock import FileLock
-
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    locks = [FileLock(LOCKS / f"turn.{place}.lock") for place in range(places)]
-    while not any(map(_taken, locks)):
-        time.sleep(TICK)
-    try:
-        yield
-    finally:
-        for lock in locks:
-            lock.release()
-
-
-def _taken(lock: Any) -> bool:
-    from filelock import Timeout
-
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
 
 
 def in_turn(main: Callable[[], None]) -> Callable[[], None]:

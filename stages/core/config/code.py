@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.core.base.errors import UserError
 from stages.core.config.fingerprint import locked_versions, reach
+from stages.core.config.row import needs_fit
 
 Sources = Mapping[str, str]
 Versions = Mapping[str, str]
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 TRAIN = "train"
 PARTS = {  # of the training: what only a row that uses it depends on
     "augmentation": ("stages.core.training.augmentation",),
+    "fit": ("stages.core.training.fit",),
     "random split": ("stages.core.data.splits:_random_validation",),
     "other split": tuple(f"stages.core.data.splits:_{kind}_validation" for kind in ("stratified", "grouped", "named")),
     "scaling": ("stages.core.data.scaling",),
@@ -62,11 +64,13 @@ def reader(root: Path = ROOT) -> str:
 
 def parts(row: Mapping[str, Any]) -> list[str]:
     """The parts of the training that a row, a composed mapping, uses: keys of what `digests` gives."""
-    split, dataset = (part if isinstance(part, Mapping) else {} for part in (row.get("split"), row.get("dataset")))
+    found = (row.get(key) for key in ("split", "dataset", "optimizer"))
+    split, dataset, optimizer = (part if isinstance(part, Mapping) else {} for part in found)
     rule = split.get("validation")
     scales = [dataset.get(key) for key in ("scale", "target_scale", "missing")]
     used = {
         "augmentation": bool(row.get("augmentation")),
+        "fit": needs_fit(optimizer),
         "random split": rule == "random",
         "other split": rule in ("stratified", "grouped", "indices"),
         "scaling": isinstance(scales[0], str) or scales[1:] != [None, None],

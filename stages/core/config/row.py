@@ -4,7 +4,7 @@ by Keras itself when `compose` builds the net (`training/nets.py`); here is what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -158,6 +158,11 @@ class Optimizer(Part):
     epsilon: Positive | None = None
     weight_decay: NotNegative | None = None
 
+    @property
+    def needs_fit(self) -> bool:
+        """As of the function of that name."""
+        return needs_fit(self.model_dump())
+
     @model_validator(mode="after")
     def _plain_arguments(self) -> Optimizer:
         _plain(self.model_extra)
@@ -245,6 +250,13 @@ class Row(Part):
                 f"augmentation: needs images with channels, but {self.dataset.name} is {self.dataset.shape}"
             )
         return self
+
+
+def needs_fit(optimizer: Mapping[str, Any]) -> bool:
+    """Whether only Keras' own `fit` trains with it: it writes to variables of TensorFlow, out of the engine's sight."""
+    arguments = ("use_ema", "gradient_accumulation_steps", "loss_scale_factor")
+    name = str(optimizer.get("name")).replace("_", "")
+    return name == "schedulefreeadamw" or any(optimizer.get(argument) for argument in arguments)
 
 
 def load_row(path: Path) -> Row:

@@ -13,6 +13,7 @@ from stages.core.config.row import Row
 from stages.core.data.splits import Splits
 from stages.core.measure import peers
 from stages.core.measure.speed import Trained, evaluation_interval
+from stages.core.records import recording
 from stages.core.training import augmentation
 from stages.core.training import engine as training
 
@@ -108,7 +109,7 @@ def _augmented(row: Row, images: tf.Tensor) -> tf.Tensor:
 
 def engine_seconds(row: Row, samples: Splits, epochs: int, device: str, threads: int) -> tuple[float, float]:
     """Seconds of the engine for an epoch of a seed, compiled and run once before; and the share of epochs evaluated."""
-    engine = training.Engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
+    engine = recording.engine(row, samples, device, lanes=row.seeds if device == "gpu" else 1)
     groups = [
         [engine.start(seed) for seed in range(first, min(first + engine.lanes, row.seeds))]
         for first in range(0, row.seeds, engine.lanes)

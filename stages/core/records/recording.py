@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core.base import cores, locks
+from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
 from stages.core.config import code
@@ -62,24 +62,22 @@ def finished(row: Row, path: Path) -> dict[str, Any]:
 def record(row: Row, key: str, folder: Path, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """The run record of `row`. `folder`: where its checkpoints are; `earlier`: a record of it whose seeds stay."""
     runtime.isolate(os.environ)
-    threads = runtime.workers(row.seeds, cores.available(os.environ))
+    by_fit = row.optimizer.needs_fit
+    threads = 1 if by_fit else runtime.workers(row.seeds, cores.available(os.environ))
     archive, compiled = programs.ARCHIVES / f"{programs.shape(row, threads, os.environ)}.zip", folder / "programs"
     if not cores.gpus(os.environ) and programs.take(archive, compiled):  # tried on CPUs alone
         programs.use(compiled, os.environ)
     with preload.tensorflow():
         samples = load(row)
-    device = runtime.prepare(row.device, threads, row.has_convolutions)
-    from stages.core.training import engine as training  # only now: TensorFlow is set up before it is used
-
+    device = runtime.prepare(row.device, threads, row.has_convolutions or by_fit)
     kept = {seed["seed"]: seed for seed in earlier.get("seeds", []) if earlier["device"] == device}
     missing = [seed for seed in range(row.seeds) if seed not in kept]
     if kept:
         print(f"{key}: seeds {_listed(missing)} train, seeds {_listed(kept)} stay")
-    engine = training.Engine(row, samples, device, lanes=len(missing) if device == "gpu" else 1)
+    trainer = engine(row, samples, device, lanes=len(missing) if device == "gpu" else 1)
     with ThreadPoolExecutor(threads) as pool:
-        engine.compile(pool)
-    with locks.turn(cores.turns(os.environ)):
-        new = _train(engine, key, missing, folder, threads)
+        trainer.compile(pool)
+    new = _train(trainer, key, missing, folder, threads)
     programs.keep(compiled, archive)
     seeds = kept | {seed["seed"]: seed for seed in new}
     return {
@@ -94,9 +92,21 @@ def record(row: Row, key: str, folder: Path, earlier: Mapping[str, Any]) -> dict
         },
         "versions": {name: version(name) for name in PACKAGES},
         "device": device,
-        "parameters": engine.net.model.count_params(),
+        **({"trained_by": "keras fit"} if by_fit else {}),
+        "parameters": trainer.net.model.count_params(),
         "seeds": [seeds[seed] for seed in range(row.seeds)],
     }
+
+
+def engine(row: Row, samples: splits.Splits, device: str, lanes: int = 1) -> Any:
+    """What trains the row; TensorFlow is set up."""
+    if row.optimizer.needs_fit:
+        from stages.core.training import fit
+
+        return fit.KerasFit(row, samples, device)
+    from stages.core.training import engine as training
+
+    return training.Engine(row, samples, device, lanes)
 
 
 def load(row: Row) -> splits.Splits:

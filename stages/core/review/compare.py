@@ -77,11 +77,6 @@ class Figures:
         """Mean and standard deviation over the seeds whose metric is finite."""
         return statistics.describe(list(self.values.values()))
 
-    @property
-    def not_finite(self) -> int:
-        """Number of seeds whose metric is not finite."""
-        return len(self.values) - self.sample.n
-
 
 @dataclass(frozen=True)
 class Difference:

@@ -116,12 +116,7 @@ class Programs:
         """One step on the samples `indices` ([lanes,] B); `sums` ([lanes,] 3) grow by those of `Net.step`."""
 
         def of_one_seed(indices, noise, state, sums):
-            inputs, targets = _scaled(tf.gather(data.x, indices), data), tf.gather(data.y, indices)
-            if self.augmentation is not None:
-                from stages.core.training import augmentation
-
-                seed = tf.stack([noise[0], tf.cast(state.optimizer[0], tf.int32)])
-                inputs = augmentation.augment(inputs, seed, self.augmentation)
+            inputs, targets = self.inputs(data, indices, noise, state.optimizer[0]), tf.gather(data.y, indices)
             state, more = self.net.step(state, inputs, targets, data.class_weight, data.unit)
             return state, sums + tf.stack(more)
 
@@ -130,6 +125,15 @@ class Programs:
         return tf.vectorized_map(
             lambda args: of_one_seed(*args), (indices, noise, state, sums), fallback_to_while_loop=True
         )
+
+    def inputs(self, data: Samples, indices: tf.Tensor, noise: tf.Tensor, iteration: tf.Tensor) -> tf.Tensor:
+        """The samples `indices` (B,) as the net gets them in the step `iteration` (), float32 (B, *shape)."""
+        inputs = _scaled(tf.gather(data.x, indices), data)
+        if self.augmentation is None:
+            return inputs
+        from stages.core.training import augmentation
+
+        return augmentation.augment(inputs, tf.stack([noise[0], tf.cast(iteration, tf.int32)]), self.augmentation)
 
     def _evaluate(self, data: Samples, state: State, start: tf.Tensor, batches: tf.Tensor, rest: int) -> tf.Tensor:
         """Sums of what `Net.evaluate` gives over a split, float32 ([lanes,] 3 + counted)."""

@@ -7,14 +7,11 @@ these variables stand for values that are handed in, so that all seeds of a row 
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
 from stages.core.config.row import Optimizer
 from stages.core.training import vocabulary
-
-Tensors = list[tf.Tensor]
 
 
 class Stateless(TFOptimizer):

@@ -22,10 +22,6 @@ REFUSED = {
     *("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"),  # run code or load other frameworks
     *("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"),  # are made of other optimizers
     "CTC",  # wants sequences as targets
-    "ScheduleFreeAdamW",  # has other weights while it evaluates
-}
-NOT_TRAINED = {  # arguments of optimizers whose branches Keras takes by writing to variables, out of the engine's sight
-    *("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps", "loss_scale_factor"),
 }
 ENGINE_SETS = {"name", "dtype", "autocast", "seed", "reduction"}
 PLAIN_VALUES = {"__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "__ellipsis__"}  # in the JSON of a net
@@ -158,8 +154,6 @@ def _arguments(cls: type, config: Config) -> dict[str, Any]:
     """`config` as arguments of the constructor of `cls`: where these are Keras' objects, they are made."""
     known = parameters(cls) - ENGINE_SETS
     for key in config:
-        if key in NOT_TRAINED:
-            raise ValueError(f"{key}: is not supported")
         if key not in known:
             raise ValueError(f"{key}: {cls.__name__} has no such argument{_near(key, known)}")
     return {key: _argument(key, value) for key, value in config.items()}
