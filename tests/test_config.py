@@ -352,11 +352,6 @@ def test_mistake(workspace, file, old, new, words):
     refused(named, *words)
 
 
-def test_dataset_that_the_model_does_not_fit(workspace):
-    edit(workspace / "params.yaml", "dataset: digits", "dataset: kin8nm")
-    refused(DEMO, "row l2", "layers", "kin8nm needs [1]")
-
-
 def test_metric_of_samples_that_a_table_does_not_have(workspace):
     edit(workspace / "params.yaml", "dataset: digits", "dataset: kin8nm")
     edit(workspace / DEMO, "/model: mnist_comparison", "/model: kin8nm")

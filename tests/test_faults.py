@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+import stages
 from stages.core.base import errors, locks
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
@@ -221,3 +223,13 @@ def test_who_holds_a_lock_is_said(tmp_path, monkeypatch, capsys):
         with locks.held("x") as waited:
             assert waited
     assert f"x: process {other.pid} on " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["train", "compose", "aggregate", "report", "commands.review"])
+def test_ctrl_c_while_modules_load_is_one_line(tmp_path, module):
+    (tmp_path / "pydantic.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    (tmp_path / "stages").symlink_to(Path(stages.__file__).parent)
+    command = [sys.executable, "-c", f"import stages.{module}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == "regbench: interrupted\n"
+    assert done.returncode not in (0, 1)
