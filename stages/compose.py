@@ -115,7 +115,7 @@ def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[
             name: {
                 **row.model_dump(exclude={"overrides"}),
                 **regularization(rows[name], compared),
-                "context": context(row.overrides),
+                "context": context(row.overrides, study),
                 "config_digest": hashlib.sha256(texts[name].encode()).hexdigest(),
             }
             for name, row in declared.rows.items()
@@ -145,9 +145,11 @@ def regularization(row: Row, dropout_compared: bool) -> dict[str, Any]:
     }
 
 
-def context(overrides: list[str]) -> str:
-    """What a row changes besides regularization: rows that agree in it differ in regularization alone."""
-    regularizing = ("regularizer@", *(f"{place}." for place in Regularizers.model_fields), "model.dropout=")
+def context(overrides: list[str], study: str) -> str:
+    """What a row changes besides regularization: rows that agree in it differ in regularization alone. So do Keras'
+    files <study>-<row>.json, as `regbench new` writes them."""
+    places = (f"{place}." for place in Regularizers.model_fields)
+    regularizing = ("regularizer@", *places, "model.dropout", f"model.keras={study}-")
     return ", ".join(override for override in overrides if not override.startswith(regularizing))
 
 

@@ -37,6 +37,12 @@ PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *
 OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
     rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
 )
+USUAL_GROUPS = {
+    "/dataset": "???",  # params.yaml says which
+    "/optimizer": "adam",
+    **{f"/regularizer@{place}": "none" for place in Regularizers.model_fields},
+}
+USUAL_TRAINING = {"batch_size": 32, "epochs": 30}
 NET_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 
 
@@ -89,6 +95,8 @@ def compose(
     sheet = read_sheet(params["studies"][study]["dataset"])
     text = read_yaml(path)
     _refuse_unknown_keys(text, str(path), {"defaults"})
+    described = read_yaml(conf / "dataset" / f"{params['studies'][study]['dataset']}.yaml")
+    text = completed(text, study, described.get("classes") is not None, "test_x" in sheet.arrays)
     text["rows"] = _row_names(path, study, text.get("rows"))
     declared = validate(Study, {key: value for key, value in text.items() if key in Study.model_fields}, str(path))
     for key in ("baseline", "asked", "fixed"):
@@ -109,6 +117,48 @@ def compose(
             rows[name] = _compose_row(conf, where, study, name, row, params, sheet, fingerprint, balanced)
             _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
     return declared, rows
+
+
+def completed(text: dict[str, Any], study: str, classes: bool, test: bool) -> dict[str, Any]:
+    """A study's mapping with the usual in place of what it leaves out: all but its model, its loss and its rows.
+
+    Args:
+        text: as the file has it.
+        study: its name.
+        classes: whether the targets are classes.
+        test: whether the data set has test samples; without, a fifth of the others is held out.
+    """
+    listed = [entry for entry in text.get("defaults") or [] if isinstance(entry, dict)]
+    groups = {key: value for entry in listed for key, value in entry.items()}
+    missing = [{group: choice} for group, choice in USUAL_GROUPS.items() if group not in groups]
+    rows, training = text.get("rows"), text.get("training")
+    title = text.get("title", study)
+    held_out = "test" if test else "validation"
+    split: dict[str, Any] = {"validation": "none", "size": None, "random_state": None}
+    if not test:
+        split = {"validation": "stratified" if classes else "random", "size": 0.2, "random_state": 0}
+    usual: dict[str, Any] = {
+        "title": title,
+        "question": "What does regularization do to this net on these data?",
+        "claim": "Nothing is claimed; the rows are compared.",
+        "source": f"conf/study/{study}.yaml",
+        "figure_title": title,
+        "headings": {"label": "row", "reported": "reported"},
+        "metric": f"{held_out}.{'accuracy' if classes else 'mae'}",
+        "split": {**split, "monitor": held_out},
+    }
+    if isinstance(rows, dict) and rows:
+        usual["baseline"] = str(next(iter(rows))).partition("/")[2]
+    full = {**usual, **text}
+    if missing:
+        full["defaults"] = [
+            *missing,
+            *(text.get("defaults") or []),
+            *([] if "_self_" in (text.get("defaults") or []) else ["_self_"]),
+        ]
+    if isinstance(training, dict):
+        full["training"] = {**USUAL_TRAINING, **training}
+    return full
 
 
 def dataset_title(conf: Path, name: str) -> str:

@@ -235,7 +235,7 @@ class Row(Part):
     def parts(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Kind (in small letters) and arguments of all that Keras makes for the net: layers and what is inside them."""
         nets = [self.keras] if self.layers is None else [layer.model_dump() for layer in self.layers]
-        return (part for net in nets for part in _parts(net))
+        return (part for net in nets for part in parts_of(net))
 
     @model_validator(mode="after")
     def _consistent(self) -> Row:
@@ -264,14 +264,14 @@ def load_row(path: Path) -> Row:
     return validate(Row, read_yaml(path), str(path))
 
 
-def _parts(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def parts_of(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """As `Row.parts`, of a layer's mapping or of a net's JSON (where the arguments stand under `config`)."""
     if isinstance(value, list):
         for child in value:
-            yield from _parts(child)
+            yield from parts_of(child)
     elif isinstance(value, dict):
         kind = value.get("type", value.get("class_name"))
         if isinstance(kind, str):
             inner = value.get("config")
             yield kind.lower(), inner if "class_name" in value and isinstance(inner, dict) else value
-        yield from _parts(list(value.values()))
+        yield from parts_of(list(value.values()))

@@ -130,6 +130,14 @@ def _published(file: Mapping, progress: bool, timeout: float, slowest: float) ->
             yield url, lambda url=url: _within(allowance, lambda: _downloaded(file, url, progress, timeout))  # type: ignore[misc]
 
 
+def whole(address: str, most: int) -> bytes:
+    """What an address has, of which nothing is known yet; at most so many bytes. It raises whatever requests raises."""
+    if address.startswith(OPENML):
+        return from_openml(address)
+    file = {"name": address, "bytes": most}
+    return _downloaded(file, address, False, 30.0)
+
+
 def from_openml(address: str) -> bytes:
     """The table that OpenML has under `address`, openml:<number>, as CSV: always the same text for one number."""
     from sklearn.datasets import fetch_openml

@@ -20,7 +20,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     rows = {study.get("asked"): ("as asked", style.ASKED, "--"), study.get("fixed"): ("as fixed", style.FIXED, "-")}
     if None in rows or len(rows) < 2:
         return None
-    metric = study["metric"].split(".")[1]
+    metric = style.trained_metric(study)
     quantity = f"val_{metric}"
     split = f"{style.SPLITS[style.monitored(study)]} {style.METRICS[metric]}"
     figure = Figure((5.8, 3.5))

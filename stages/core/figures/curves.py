@@ -19,7 +19,7 @@ def curves(study: style.Study, table: pd.DataFrame, curves: pd.DataFrame) -> Fig
     Args:
         curves: of `frames.seed_curves`.
     """
-    metric = study["metric"].split(".")[1]
+    metric = style.trained_metric(study)
     held = f"val_{metric}"
     long = thinned(curves, 60).melt(["row", "seed", "epoch"], [metric, held], "samples", "value")
     grid = seaborn.relplot(

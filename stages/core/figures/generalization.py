@@ -21,7 +21,7 @@ def generalization(study: style.Study, table: pd.DataFrame, seeds: pd.DataFrame)
     split = next((name for name in ("validation", "test") if seeds[name].notna().any()), None)
     if split is None:
         return None
-    metric = study["metric"].split(".")[1]
+    metric = style.trained_metric(study)
     figure = Figure((7.4, 0.24 * len(table) + 1.4))
     figure.set_label(f"{style.METRICS[metric].capitalize()} on training and on {style.SPLITS[split]} samples")
     axes = figure.add_subplot()

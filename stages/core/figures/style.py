@@ -40,7 +40,7 @@ ASKED, FIXED = "#d55e00", "#0072b2"
 INK, MUTED, FAINT, ALARM = "#222222", "#5c5c5c", "#c9c9c9", "#a33b00"
 DIVERGED, REPORTED = "✕ diverged", "reported in the document"
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-METRICS = {"accuracy": "accuracy", "mae": "mean absolute error"}
+METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "mae": "mean absolute error"}
 HOUSE = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: text is as wide, and the bytes are the same, everywhere
     "font.size": 9,
@@ -106,6 +106,11 @@ def metric_label(study: Study) -> str:
     """The study's metric with its samples."""
     split, metric = study["metric"].split(".")
     return f"{SPLITS[split]} {METRICS[metric]}".capitalize()
+
+
+def trained_metric(study: Study) -> str:
+    """What curves show and `seeds` tables have: of a balanced accuracy the accuracy."""
+    return study["metric"].split(".")[1].removeprefix("balanced_")
 
 
 def monitored(study: Study) -> str:

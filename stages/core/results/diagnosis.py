@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
 from stages.core.results.statistics import LEVEL, apart, describe, holm, paired_difference
 
@@ -297,7 +298,7 @@ def _modes(row: Summary) -> str:
 def _units(row: Summary) -> str:
     """The layer with the most dead (relu) or saturated units."""
     layer, share = _largest(row.saturated_share)
-    word = "dead" if _activations(row.config["layers"]).get(layer) == "relu" else "saturated"
+    word = "dead" if _activations(row.config).get(layer) == "relu" else "saturated"
     return f"{share:.0%} of {layer} {word}" if share >= NOTABLE["units"] else ""
 
 
@@ -318,7 +319,7 @@ def groups_text(values: np.ndarray, metric: str) -> str:
     if not alone.any():
         return ""
     few, most = np.sort(values[alone]), np.sort(values[~alone & np.isfinite(values)])
-    worse = (few[0] < most[0]) == (metric == "accuracy")
+    worse = (few[0] < most[0]) == metric.endswith("accuracy")
     one = len(few) == 1
     verb = ("gets stuck" if one else "get stuck") if worse else ("does better" if one else "do better")
     return f"{_count(alone)} seeds {verb} at {_range(few)}, the others at {_range(most)}"
@@ -335,8 +336,11 @@ def _largest(shares: Mapping[str, np.ndarray]) -> tuple[str, float]:
     return max(means.items(), key=lambda item: np.nan_to_num(item[1]), default=("", np.nan))
 
 
-def _activations(layers: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
-    """Activation by layer, which records name by type and number."""
+def _activations(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Activation by layer, which records name by type and number, those of a net of Keras' JSON as it does."""
+    layers = config.get("layers")
+    if layers is None:
+        return {values["name"]: values.get("activation") for _, values in parts_of(config["keras"]) if "name" in values}
     counts: Counter[str] = Counter()
     named = {}
     for layer in layers:

@@ -12,7 +12,7 @@ from stages.core.results import diagnosis
 
 SPLITS = ("train", "validation", "test")
 _YES_OR_NO = pa.Check.isin(["yes", "no"])
-_SPLIT_AND_METRIC = pa.Check.str_matches(r"^(train|validation|test)\.(accuracy|mae)$")
+_SPLIT_AND_METRIC = pa.Check.str_matches(r"^(train|validation|test)\.((balanced_)?accuracy|mae)$")
 
 
 def _schema(
@@ -138,7 +138,7 @@ SEEDS = _schema(
         "study": _key("name of the study"),
         "row": _key("name of the row"),
         "seed": _count("seed, from 0", 0),
-        "metric": _text("what is measured", pa.Check.isin(["accuracy", "mae"])),
+        "metric": _text("what is measured", pa.Check.isin(["accuracy", "balanced_accuracy", "mae"])),
         **{split: _number(f"on the {split} samples, final weights", "metric", pa.Check.ge(0)) for split in SPLITS},
         **{
             f"{split}_data_loss": _number(f"loss without penalty on the {split} samples, final weights", "loss")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics
 from stages.core.results.checked_csv import read, typed
@@ -33,7 +34,7 @@ DECIMALS_WITHOUT_SPREAD = 4
 MAX_DECIMALS = 7
 """Records carry no more digits."""
 
-POSSIBLE = {"accuracy": (0.0, 1.0), "mae": (0.0, math.inf)}
+POSSIBLE = {"accuracy": (0.0, 1.0), "balanced_accuracy": (0.0, 1.0), "mae": (0.0, math.inf)}
 """Values that a metric can take: a t interval knows of no bounds, one further run does."""
 
 LOG_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -100,12 +101,13 @@ def seeds_table(study: Mapping[str, Any], summaries: Mapping[str, Summary]) -> p
     parts = []
     for row in study["rows"]:
         summary = summaries[row]
-        final = {split: figures[summary.metric] for split, figures in summary.final.items()}
+        metric = study["metric"].split(".")[1]
+        final = {split: figures[metric] for split, figures in summary.final.items()}
         final |= {f"{split}_data_loss": figures["data_loss"] for split, figures in summary.final.items()}
         final |= {"penalty": summary.final["train"]["penalty"]}
         final |= {"first_non_finite_epoch": summary.first_non_finite_epoch}
         part = pd.DataFrame(final).rename_axis("seed").reset_index()
-        part = part.assign(study=study["name"], row=row, metric=summary.metric, epochs=summary.epochs[-1])
+        part = part.assign(study=study["name"], row=row, metric=metric, epochs=summary.epochs[-1])
         parts.append(part.assign(**_settings(summary.config)))
     return typed(pd.concat(parts, ignore_index=True), SEEDS)
 
@@ -115,7 +117,8 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     coefficients = {
         f"{place}_{name}": value for place, part in config["regularizers"].items() for name, value in part.items()
     }
-    rates = [layer["rate"] for layer in config["layers"] if layer["type"] == "dropout"]
+    net = config.get("layers") or config.get("keras")
+    rates = [values.get("rate") or 0.0 for kind, values in parts_of(net) if "dropout" in kind]
     optimizer = config["optimizer"]
     return {
         **coefficients,
