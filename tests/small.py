@@ -57,6 +57,12 @@ def only_rows(path: Path, names: tuple[str, ...]) -> None:
     path.write_text(f"{head}rows:\n{''.join(kept)}", encoding="utf-8")
 
 
+def forget(folder: Path, row: str) -> None:
+    """Remove the record of a row, and what was put aside of it, so that all of its seeds train again."""
+    for place in ("results/runs", "build/records"):
+        (folder / place / f"{row}.json").unlink(missing_ok=True)
+
+
 def commit(folder: Path) -> None:
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "x")

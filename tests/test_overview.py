@@ -160,7 +160,7 @@ def test_metrics_are_one_small_mapping_of_means():
     ("change", "reason"),
     [
         (lambda frame: frame.drop(columns="worse"), "has no column worse"),
-        (lambda frame: pd.concat([frame, frame]), "toy stands there twice"),
+        (lambda frame: pd.concat([frame, frame]), "toy appears twice"),
         (lambda frame: frame.assign(better=9), "toy: better is above rows"),
         (lambda frame: frame.assign(reproduced=1), "toy: reproduced is above reported"),
         (lambda frame: frame.assign(baseline_mean=1.5), "toy: an accuracy lies outside 0 to 1"),

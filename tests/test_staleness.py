@@ -83,7 +83,7 @@ def test_nothing_trains_for_a_comment_a_helper_a_field_with_a_default_or_another
 
 
 def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(workspace):
-    edit(workspace / STUDY, r"    - claim: ", "    - claim: Really. ")
+    edit(workspace / STUDY, r"^claim: The page says", "claim: The page really says")
     assert stale(workspace) - BEFORE == {"answers", "report"}
     restore(workspace)
 
@@ -91,7 +91,7 @@ def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(wor
 def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
     before = (workspace / RECORD).read_bytes()
     engine = workspace / "stages/core/training/engine.py"
-    append(engine, "\n\nEVALUATION_BATCH = 400\n")
+    append(engine, "\n\nRECORDED_EPOCHS = 6\n")
     output = run(workspace, "python", "-m", "stages.train", f"{NAME}/none", expect=1)
     assert output.count("\n") == 1 and "composed with other training code" in output
     assert (workspace / RECORD).read_bytes() == before
@@ -102,7 +102,7 @@ def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
     training = (
         "import pathlib, sys; from stages import train; from stages.core.records import recording;"
         "real = recording.record;"
-        "edit = lambda: pathlib.Path('stages/core/training/engine.py').open('a').write('\\nEVALUATION_BATCH = 400\\n');"
+        "edit = lambda: pathlib.Path('stages/core/training/engine.py').open('a').write('\\nRECORDED_EPOCHS = 6\\n');"
         "recording.record = lambda *a: (edit(), real(*a))[1];"
         f"sys.argv = ['train', '{NAME}/none']; from stages.core.base.errors import run as r; r(train.main)"
     )
@@ -127,7 +127,7 @@ def test_more_seeds_train_the_new_ones_alone(workspace):
 def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale(workspace):
     engine = workspace / "stages/core/training/engine.py"
     text = engine.read_text(encoding="utf-8")
-    engine.write_text(re.sub(r"\b_summed\b", "_sums", text), encoding="utf-8")
+    engine.write_text(re.sub(r"\b_scaled\b", "_scale", text), encoding="utf-8")
     run(workspace, "regbench", "adopt", expect=0)
     assert ran(workspace) and not stale(workspace) & ALL
     first, other = (record(workspace, f"results/runs/{NAME}/{row}.json") for row in sorted(ROWS)[:2])
@@ -135,7 +135,7 @@ def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale
     assert "seed 0" in other["adopted"]["checked"]
     commit(workspace)
     penalties = workspace / "stages/core/training/penalties.py"
-    edit(penalties, r"total \+= regularizer\.l2 \* ", "total += 1.01 * regularizer.l2 * ")
+    edit(penalties, r'config\.get\("l2", 0\.0\)', '1.01 * config.get("l2", 0.0)')
     output = run(workspace, "regbench", "adopt", expect=1)
     assert "kernel_l2_1e-3" in output.splitlines()[-1] and "none" not in output.splitlines()[-1]
     assert stale(workspace) & ALL == {f"train@{NAME}/kernel_l2_1e-3"}

@@ -14,6 +14,7 @@ from test_records import a_config, a_study, a_summary
 
 from stages.core.base.errors import UserError
 from stages.core.base.files import first_difference
+from stages.core.base.text import escape
 from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.checked_csv import to_csv
 from stages.core.results.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
@@ -330,10 +331,10 @@ def test_other_columns_or_another_order_are_refused(example):
 
 def test_a_row_twice_is_refused_and_named(example):
     text = csv_of(example[1])
-    with pytest.raises(UserError, match=r"^some\.csv: toy/l2 stands there twice"):
+    with pytest.raises(UserError, match=r"^some\.csv: toy/l2 appears twice"):
         tables.read_table(text + text.splitlines()[2] + "\n", "some.csv")
     curves = to_csv(example[2], CURVES, "curves")
-    with pytest.raises(UserError, match=r"^some\.csv: toy/none/1/loss stands there twice"):
+    with pytest.raises(UserError, match=r"^some\.csv: toy/none/1/loss appears twice"):
         tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
 
 
@@ -350,14 +351,14 @@ def others():
     ("table", "old", "new", "reason"),
     [
         ("seeds", ",seed,", ",number,", "has no column seed"),
-        ("seeds", "none,1", "none,0", "toy/none/0 stands there twice"),
+        ("seeds", "none,1", "none,0", "toy/none/0 appears twice"),
         ("seeds", "0.952", "1.952", "toy/l2/2: an accuracy lies outside 0 to 1"),
         ("seeds", "0.952", "-0.952", "toy/l2/2: train -0.952: "),
         ("seeds", "l2,2,accuracy", "l2,2,loss", "toy/l2/2: metric loss: "),
         ("seeds", "l2,2", "l2,-2", "toy/l2/-2: seed -2: "),
         ("seeds", "0.952", "high", "is not a table of seeds"),
         ("weights", "norm_sd", "sd", "has no column norm_sd"),
-        ("weights", "toy,l2", "toy,none", "toy/none/dense/kernel stands there twice"),
+        ("weights", "toy,l2", "toy,none", "toy/none/dense/kernel appears twice"),
         ("weights", "l2,dense/kernel,3,1,", "l2,dense/kernel,3,-1,", "toy/l2/dense/kernel: norm_mean -1.0: "),
         ("weights", "l2,dense/kernel", "l2,dense", "toy/l2/dense: weight dense: "),
         ("weights", "l2,dense/kernel,3", "l2,dense/kernel,three", "is not a table of weights"),
@@ -491,7 +492,7 @@ def test_labels_cannot_break_the_table(example):
     assert "| a\\|b \\<i\\>\\*x\\*\\</i\\> |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")][:6]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in rows}) == 1
-    assert tables.escape("a\nb \\ `c` [d](e)") == "a b \\\\ \\`c\\` \\[d\\](e)"
+    assert escape("a\nb \\ `c` [d](e)") == "a b \\\\ \\`c\\` \\[d\\](e)"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,25 @@
 """Texts: what every part of the project writes in one way."""
 
+import math
+import re
 from typing import Any
 
 
 def one_line(text: Any) -> str:
     """The text of anything, say an error, without line breaks."""
     return " ".join(str(text).split())
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, also in a cell of a table, on one line."""
+    return re.sub(r"([\\|*_`<>\[\]~$])", r"\\\1", one_line(text))
+
+
+def percent(share: float) -> str:
+    """A share in whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def p_text(p: float) -> str:
+    """As papers print it: three decimals, or that it is below them; nothing for a NaN, which was not tested."""
+    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"

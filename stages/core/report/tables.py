@@ -15,6 +15,7 @@ import great_tables as gt
 import pandas as pd
 from markupsafe import Markup
 
+from stages.core.base.text import p_text
 from stages.core.report.translations import Translator
 from stages.core.results import diagnosis, tables
 from stages.core.results.answers import Row
@@ -167,7 +168,8 @@ def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row, t: 
 
 
 def _p_value(p: float) -> str:
-    return "" if math.isnan(p) else " p\u00a0<\u00a00.001" if p < 0.001 else f" p\u00a0=\u00a0{p:.3f}"
+    found = p_text(p)
+    return f" p {found if found.startswith('<') else f'= {found}'}".replace(" ", "\N{NO-BREAK SPACE}") if found else ""
 
 
 def _reproduced(line: Mapping[str, Any], row: Row, t: Translator) -> Markup:

@@ -40,6 +40,7 @@ from jinja2 import StrictUndefined, TemplateError, nodes, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.core.base.errors import UserError
+from stages.core.base.text import escape
 from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.estimates import Estimate, Families, Finding, Share, all_of, any_of, opposite
 from stages.core.results.frames import Frames
@@ -398,7 +399,7 @@ def to_markdown(answers: Iterable[tuple[Mapping[str, Any], Frames]]) -> str:
 
 def link(study: Mapping[str, Any]) -> str:
     """The document's name, with a link to its page where the document names one; Markdown."""
-    source = tables.escape(study["source"])
+    source = escape(study["source"])
     return f"[{source}]({study['url']})" if study["url"] else source
 
 
@@ -447,18 +448,18 @@ def _has(words: Mapping[str, Any], needed: Iterable[str]) -> bool:
 
 def _section(study: Mapping[str, Any], frames: Frames) -> str:
     name, found = study["name"], answer(study, frames)
-    data, seeds = tables.escape(study["dataset_title"]), _seeds(study["n_seeds"])
+    data, seeds = escape(study["dataset_title"]), _seeds(study["n_seeds"])
     verdict = found.verdict
     claims = [
         f"- {claim.said} **{_judgement(claim, study['n_seeds'])}** {claim.because}".rstrip() for claim in found.claims
     ]
     return "\n\n".join(
         [
-            f"## {tables.escape(study['title'])}",
-            f"**Question.** {tables.escape(study['question'])}",
+            f"## {escape(study['title'])}",
+            f"**Question.** {escape(study['question'])}",
             f"**Verdict.** {verdict.cause} {verdict.change} {verdict.sure} {verdict.otherwise}",
             f"```python\n{verdict.snippet}\n```",
-            f"**The page claims.** {tables.escape(study['claim'])} *({link(study)})*",
+            f"**The page claims.** {escape(study['claim'])} *({link(study)})*",
             f"**Measured** ([table](tables/{name}.md), {data}, {seeds} a row). {found.measured}",
             "**Does it hold?**",
             "\n".join(claims),

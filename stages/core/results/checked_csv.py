@@ -84,7 +84,7 @@ def _reason(error: pa.errors.SchemaError, frame: pd.DataFrame, schema: pa.DataFr
     line = frame.loc[cases["index"].iloc[0]]
     name = "/".join(str(line[column]) for column in schema.unique)
     if "unique" in str(error):
-        return f"{name} stands there twice"
+        return f"{name} appears twice"
     column = error.schema.name if isinstance(error.schema, pa.Column) else None
     rule = getattr(error.check, "error", None) or str(error.check)
     return f"{name}: {f'{column} {line[column]!s}: ' if column else ''}{rule}"

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
+from stages.core.base.text import p_text
 from stages.core.results import statistics
 from stages.core.results.statistics import LEVEL
 from stages.core.results.tables import DASH, with_spread
@@ -97,7 +98,8 @@ class Estimate:
     def tested(self) -> str:
         """With the adjusted p-value of its being 0."""
         p = self.tests.p_value(self.beyond, self._key(("apart", 0.0)), self._apart_from(0.0))
-        return f"{self}, {'no p' if math.isnan(p) else 'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+        found = p_text(p)
+        return f"{self}, {f'p {found}' if found.startswith('<') else f'p = {found}' if found else 'no p'}"
 
     def times(self, factor: float) -> Estimate:
         """A multiple, by a factor that is not negative."""

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from stages.core.base.errors import UserError
+from stages.core.base.text import escape, percent
 from stages.core.records.records import to_text
 from stages.core.results import diagnosis, tables
 from stages.core.results.answers import Verdict
@@ -28,7 +29,7 @@ COLUMNS = f"""\
 - *Better*, *worse*: rows whose paired difference from it is more than noise on these samples (Holm-adjusted p <
   {1 - LEVEL:.2g}), however small.
 - *Fails*: rows that diverge, do not learn or barely learn.
-- *Reproduced*: of the document's figures that are of these data, those in a {tables.percent(LEVEL)} prediction
+- *Reproduced*: of the document's figures that are of these data, those in a {percent(LEVEL)} prediction
   interval of one further run, which holds for all of a study's figures together. Where a figure may stand for several
   rows, one is enough."""
 
@@ -60,11 +61,11 @@ def to_markdown(
 
 def _said(study: Study, verdict: Verdict) -> str:
     """A study's question and its verdict."""
-    name = f"[{tables.escape(study['title'])}](tables/{study['name']}.md)"
+    name = f"[{escape(study['title'])}](tables/{study['name']}.md)"
     if study["url"]:
         name += f" ([page]({study['url']}))"
     return (
-        f"- **{name}.** *{tables.escape(study['question'])}* {verdict.cause} {verdict.change} `{verdict.snippet}` "
+        f"- **{name}.** *{escape(study['question'])}* {verdict.cause} {verdict.change} `{verdict.snippet}` "
         f"{verdict.sure} {verdict.otherwise}"
     )
 
@@ -128,7 +129,7 @@ def _cells(study: Study, line: Any, table: pd.DataFrame) -> list[str]:
     names = ("mean", "sd", "n", "n_finite", "median", "groups")
     return [
         f"[{line.study}](tables/{line.study}.md)",
-        tables.escape(study["dataset_title"]),
+        escape(study["dataset_title"]),
         f"{line.rows} × {line.seeds}",
         f"{line.metric.replace('.', ' ')} {tables.mean_text(*(baseline[name] for name in names))}",
         str(line.better),

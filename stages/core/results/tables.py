@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages.core.base.text import escape, p_text
 from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics
@@ -284,16 +285,6 @@ def to_markdown(study: Mapping[str, Any], table: pd.DataFrame, curves: pd.DataFr
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that a cell of a Markdown table shows as it is, on one line."""
-    return re.sub(r"([\\|*_`<>\[\]~$])", r"\\\1", " ".join(text.split()))
-
-
-def percent(share: float) -> str:
-    """The share in whole percent."""
-    return f"{100 * share:.0f} %"
-
-
 def with_spread(mean: float, spread: float) -> tuple[str, str]:
     """Mean and spread (a standard deviation or a half-width) with the digits that the spread supports."""
     decimals = _decimals(spread)
@@ -375,9 +366,7 @@ def _difference_cell(line: Any) -> str:
 
 
 def _p_cell(p: float) -> str:
-    if math.isnan(p):
-        return DASH
-    return "\\< 0.001" if p < 0.001 else f"{p:.3f}"
+    return escape(p_text(p)) or DASH
 
 
 def _prediction_cell(line: Any) -> str:

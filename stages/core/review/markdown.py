@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from stages.core.base.text import escape, p_text
 from stages.core.results import tables
 from stages.core.review.compare import (
     BETTER,
@@ -271,9 +272,7 @@ def _pairing(change: Change, found: Difference) -> str:
 
 
 def _p(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return "\\< 0.001" if value < 0.001 else f"{value:.3f}"
+    return escape(p_text(value))
 
 
 def _words(review: StudyReview, change: Change) -> list[str]:
@@ -342,4 +341,4 @@ def _escape(text: str, longest: int = MAX_TEXT) -> str:
     """Text from outside that Markdown shows as it is: on one line, clipped, without invisible characters."""
     text = "".join(character if character.isprintable() else " " for character in text)
     text = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return tables.escape(text.replace("&", "&amp;"))
+    return escape(text.replace("&", "&amp;"))
