@@ -66,7 +66,7 @@ def small_repository(tmp_path_factory):
             shutil.rmtree(folder.parent, ignore_errors=True)
             small.repository(folder)
             small.run(folder, "dvc", "repro")
-            small.run(folder, "python", "-m", "stages.commands.readme")
+            small.run(folder, "python", "-m", "stages.commands.cli", "readme")
             small.commit(folder)
             done.touch()
     return folder
