@@ -57,8 +57,8 @@ verify: setup ## Train a few committed rows again and compare (KEYS="study/row .
 	dvc repro compose
 	regbench verify $(KEYS) $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
-test: setup ## Run the tests
-	python -m pytest
+test: setup ## Run the tests; all of them, those of minutes too, with ALL=1
+	python -m pytest $(if $(ALL),-m "")
 
 torture: setup ## Kills, full disks, broken configurations, at length (15 to 20 minutes): results/reliability.md
 	regbench torture

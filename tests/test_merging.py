@@ -63,8 +63,12 @@ def is_up_to_date(folder):
     small.run(folder, "python", "-m", "stages.commands.cli", "review", "HEAD")
 
 
-def test_rows_added_on_both_sides_conflict_in_no_file_and_train_nothing(repository):
-    branch(repository, "one", lambda: add_row(repository, "kernel_l2_1e-2", 0.01))
+def test_rows_added_on_both_sides_and_one_changed_conflict_in_no_file_and_train_nothing(repository):
+    def one():
+        add_row(repository, "kernel_l2_1e-2", 0.01)
+        small.edit(repository / small.STUDY, "kernel.l1=0.001", "kernel.l1=0.002")
+
+    branch(repository, "one", one)
     changed = small.run(repository, "git", "diff", "--numstat", "main").splitlines()
     branch(repository, "two", lambda: add_row(repository, "kernel_l2_1e-1", 0.1, last=False))
     assert merge(repository, "one") == []
@@ -82,14 +86,7 @@ def test_rows_added_on_both_sides_conflict_in_no_file_and_train_nothing(reposito
     assert max(lines[path] for path in lines if path.startswith("results/runs/")) < 60
 
 
-def test_a_row_changed_on_one_side(repository):
-    branch(repository, "one", lambda: small.edit(repository / small.STUDY, "kernel.l2=0.001", "kernel.l2=0.002"))
-    branch(repository, "two", lambda: add_row(repository, "kernel_l2_1e-1", 0.1, last=False))
-    assert merge(repository, "one") == []
-    assert trained(repro(repository)[1]) == []
-    is_up_to_date(repository)
-
-
+@pytest.mark.long
 def test_the_same_row_changed_on_both_sides_keeps_the_record_of_the_side_that_is_chosen(repository):
     branch(repository, "one", lambda: small.edit(repository / small.STUDY, "kernel.l2=0.001", "kernel.l2=0.002"))
     branch(repository, "two", lambda: small.edit(repository / small.STUDY, "kernel.l2=0.001", "kernel.l2=0.003"))
@@ -103,6 +100,7 @@ def test_the_same_row_changed_on_both_sides_keeps_the_record_of_the_side_that_is
     is_up_to_date(repository)
 
 
+@pytest.mark.long
 def test_a_clone_that_was_told_nothing_is_resolved_by_mend(repository):
     for name in ("lock", "readme", "ours"):
         small.run(repository, "git", "config", "--unset", f"merge.regbench-{name}.driver")
@@ -116,6 +114,7 @@ def test_a_clone_that_was_told_nothing_is_resolved_by_mend(repository):
     is_up_to_date(repository)
 
 
+@pytest.mark.long
 def test_a_renamed_row_keeps_its_record(repository):
     small.edit(repository / small.STUDY, "digits_comparison/kernel_l2_1e-3:", "digits_comparison/l2:")
     _, ran = repro(repository)
@@ -127,6 +126,7 @@ def test_a_renamed_row_keeps_its_record(repository):
     assert (repository / RUNS / "l2.json").read_bytes() == renamed  # as if it had been trained under this name
 
 
+@pytest.mark.long
 def test_a_study_renamed_on_one_side_and_a_row_added_to_it_on_the_other(repository):
     new = "conf/study/digits.yaml"
 

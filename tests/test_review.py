@@ -718,6 +718,7 @@ def test_stale_results_do_not_pass(pipeline):
     assert (folder / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.long
 def test_a_number_that_dvc_was_made_to_accept_does_not_pass(pipeline):
     folder, run = pipeline
     typed = f"results/tables/{small.NAME}.csv"

@@ -142,6 +142,7 @@ def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale
     restore(workspace)
 
 
+@pytest.mark.long
 def test_other_arrays_train_the_rows_that_use_them_and_a_reader_that_gives_the_same_trains_none(workspace):
     reader = workspace / "stages/core/data/formats.py"
     edit(reader, r"x, y = digits\.images\.astype\(np\.uint8\)", "x, y = digits.images.copy().astype(np.uint8)")

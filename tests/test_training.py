@@ -121,6 +121,7 @@ def test_fewer_seeds_are_the_first_ones(engine, trained):
     assert records.to_text(list(training.train(engine, range(2), 1))) == records.to_text(json.loads(trained[0])[:2])
 
 
+@pytest.mark.long
 def test_a_checkpoint_behind_every_chunk_changes_no_bit(engine, trained):
     """Each chunk goes on from what the file of the one before gives back: resuming after any of them is the same."""
     from stages.core.training import checkpoints
