@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--shape", type=_shape, help="of a sample, for a list of layers: 28,28,1")
     made.add_argument("--epochs", type=_count, default=30)
     made.add_argument("--batch-size", type=_count, default=32)
-    made.add_argument("--seeds", type=_count, default=5)
+    made.add_argument("--seeds", type=_count, default=10)
     return made
 
 

@@ -63,6 +63,16 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "otherwise": "The rows differ in regularization alone, so nothing else explains it here.",
         },
         {
+            "holds": ['any_of(peers | map(attribute="better"))'],
+            "needs": [],
+            "cause": "Other regularization does better than {{ baseline.label }}: "
+            "{{ peers | selectattr('better', 'true') | listed('difference') }}.",
+            "change": "Take {{ best_peer.label }}, which has the best mean.",
+            "snippet": "{{ best_peer.snippet }}",
+            "sure": "More than noise over {{ n }} seeds, Holm-adjusted.",
+            "otherwise": "On other data another coefficient may be best.",
+        },
+        {
             "holds": ['any_of(peers | map(attribute="worse"))'],
             "needs": [],
             "cause": "Too strong a regularizer harms here: {{ peers | selectattr('worse') | listed('difference') }}.",
@@ -75,7 +85,8 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "holds": ["true"],
             "needs": [],
             "cause": "No regularizer of this study does harm that {{ n }} {{ 'seed' if n == 1 else 'seeds' }} show.",
-            "change": "Nothing needs to change; the best mean is that of {{ best_peer.label }}.",
+            "change": "Nothing needs to change; the best mean is that of {{ best_peer.label }}"
+            "{{ '' if best_peer.key == baseline.key else ', which these seeds cannot tell from ' ~ baseline.label }}.",
             "snippet": "{{ best_peer.snippet }}",
             "sure": "Of {{ others | length }} differences from {{ baseline.label }} the largest is "
             "{{ (others | sort(attribute='size') | last).difference if others else 'none' }}.",
