@@ -5,7 +5,7 @@ The other stages depend on these digests, so that a comment or a helper that nob
 
 from pathlib import Path
 
-from stages.core.base.errors import run
+from stages.core.base.errors import run, without_arguments
 from stages.core.base.files import write_atomically
 from stages.core.config import code
 
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(without_arguments(main))

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError, run, without_arguments
 from stages.core.base.files import keep, write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config import code, composition
@@ -154,4 +154,4 @@ def context(overrides: list[str], study: str) -> str:
 
 
 if __name__ == "__main__":
-    run(in_turn(main))
+    run(without_arguments(in_turn(main)))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import run
+from stages.core.base.errors import run, without_arguments
 from stages.core.base.files import write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config import code, composition
@@ -68,4 +68,4 @@ def _made_from(path: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    run(in_turn(main))
+    run(without_arguments(in_turn(main)))

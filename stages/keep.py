@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from stages.core.base.errors import run
+from stages.core.base.errors import run, without_arguments
 
 
 def main() -> None:
@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(without_arguments(main))

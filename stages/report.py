@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError, run, without_arguments
 from stages.core.base.files import write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
@@ -70,4 +70,4 @@ def read_figures(name: str) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(without_arguments(main))

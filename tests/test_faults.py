@@ -13,10 +13,12 @@ from PIL import Image
 from pydantic import BaseModel
 
 import stages
+from stages import train
 from stages.core.base import errors, locks
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
-from stages.core.config import composition
+from stages.core.config import code, composition
+from stages.core.config.row import Training
 from stages.core.config.study import Selection
 from stages.core.config.validation import Count, Finite, validate
 from stages.core.config.yaml import read_yaml
@@ -115,9 +117,11 @@ def test_numbers_that_training_cannot_hold_are_refused(values):
         validate(Numbers, values, "x")
 
 
-def test_so_many_seeds_that_it_would_never_end_are_refused():
+def test_so_many_seeds_or_epochs_that_it_would_never_end_are_refused():
     with pytest.raises(UserError, match="seeds"):
         validate(Selection, {"dataset": "digits", "seeds": 10**20}, "params.yaml")
+    with pytest.raises(UserError, match="epochs"):
+        validate(Training, {"loss": "mse", "batch_size": 8, "epochs": 2**40}, "x")
 
 
 def test_a_label_with_a_control_character_is_refused(tmp_path):
@@ -233,3 +237,56 @@ def test_ctrl_c_while_modules_load_is_one_line(tmp_path, module):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == "regbench: interrupted\n"
     assert done.returncode not in (0, 1)
+
+
+def test_too_little_memory_for_tensorflow_is_one_line():
+    resource = pytest.importorskip("resource")
+    code = (
+        "from stages.core.base import errors\ndef main():\n from stages.core.training import preload, runtime\n"
+        " with preload.tensorflow(): pass\n runtime.load()\nerrors.run(main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (900 << 20, 900 << 20)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "not enough memory" in done.stderr
+
+
+def test_no_stage_ignores_what_it_is_called_with(tmp_path):
+    """Each refuses it, and nothing is written: neither an override nor a misspelt option passes without a word."""
+    names = code.stages(code.read()[0])
+    script = """
+import runpy, sys
+for name in sys.argv[1:]:
+    sys.argv = [name, "kernel.l2=0.1", "--nonsense"]
+    try:
+        runpy.run_module(f"stages.{name}", run_name="__main__")
+        print(name, "passed")
+    except SystemExit as error:
+        print(name, "ended" if error.code else "passed")
+"""
+    (tmp_path / "stages").symlink_to(Path(stages.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *names], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"{name} ended" for name in names]
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_record_that_a_reader_would_refuse_replaces_none(tmp_path, monkeypatch, make_row):
+    monkeypatch.chdir(tmp_path)
+    write_atomically("build/rows/test/test.yaml", composition.to_yaml(make_row().model_dump()))
+    write_atomically("results/runs/test/test.json", "good")
+    monkeypatch.setattr(sys, "argv", ["train", "train@test/test"])
+    monkeypatch.setattr(train.recording, "check_code", lambda row: None)
+    seed = {"seed": 0, "curve": {"epoch": [1]}, "final": {"train": {}}}
+    made = {"study": "test", "row": "test", "config": {}, "seeds": [seed, seed]}
+    monkeypatch.setattr(train.recording, "record", lambda *_: made)
+    monkeypatch.setattr(train.signal, "signal", lambda *_: None)
+    with pytest.raises(UserError, match=r"results/runs/test/test\.json"):
+        train.main()
+    assert (tmp_path / "results/runs/test/test.json").read_text(encoding="utf-8") == "good"

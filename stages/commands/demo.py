@@ -5,6 +5,7 @@
 It takes about a minute, needs no network, and writes to build/demo/ alone.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ROWS = {PLAIN: 0.0, ASKED: 1.0, FIXED: 0.001}  # coefficients of L2 on the hidde
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if dvc.repro("compose"):
         raise UserError("`dvc repro compose` failed, see above")
     like = load_row(Path("build/rows") / f"{LIKE}.yaml")

@@ -26,6 +26,19 @@ def together(calls: Iterable[Callable[[], None]]) -> None:
         raise UserError("\nregbench: ".join(problems))
 
 
+def without_arguments(main: Callable[[], None]) -> Callable[[], None]:
+    """`main` of a stage that is not called with any; it refuses them instead of ignoring them."""
+
+    def alone() -> None:
+        if sys.argv[1:]:
+            raise UserError(
+                f"{' '.join(sys.argv[1:])}: this stage takes no arguments; settings are in conf/ and params.yaml"
+            )
+        main()
+
+    return alone
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; what a user can put right ends the process with one line on stderr and exit code 1: a `UserError`, a
     failing file system, too little memory; Ctrl-C ends it with the shell's code for that, 130."""

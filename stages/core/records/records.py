@@ -25,6 +25,8 @@ SIGNIFICANT_DIGITS = 7
 """Of a float in a record: what float32 carries."""
 
 RETRAIN = "run `dvc repro`"
+FORCE = "dvc repro --single-item --force train@"
+"""After `dvc commit --force`, which takes a record for that of a row that it is not of, nothing else trains the row."""
 
 Value = Finite | None  # null stands for a value that was not finite
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -202,23 +204,23 @@ def check(record: Record, config: Mapping[str, Any], sheet: Sheet, where: str) -
     Raises:
         UserError: it says what differs; the text begins with `where`.
     """
-    seeds = config["seeds"]
+    seeds, key = config["seeds"], f"{config['study']}/{config['row']}"
+    retrain = f"{RETRAIN}, and where that finds nothing to do `{FORCE}{key}` first"
     if (record.study, record.row) != (config["study"], config["row"]):
-        wanted = f"{config['study']}/{config['row']}"
-        raise UserError(f"{where}: is the record of {record.study}/{record.row}, not of {wanted}; {RETRAIN}")
+        raise UserError(f"{where}: is the record of {record.study}/{record.row}, not of {key}; {retrain}")
     difference = _first_difference(record.config, _plain(config))
     if difference:
-        raise UserError(f"{where}: was made with another configuration: {difference}; {RETRAIN}")
+        raise UserError(f"{where}: was made with another configuration: {difference}; {retrain}")
     numbers = [seed.seed for seed in record.seeds]
     if numbers != list(range(seeds)):
-        raise UserError(f"{where}: has the seeds {numbers}, not 0 to {seeds - 1}, each once and in order; {RETRAIN}")
+        raise UserError(f"{where}: has the seeds {numbers}, not 0 to {seeds - 1}, each once and in order; {retrain}")
     dataset = config["dataset"]["name"]
     if record.data.dataset != dataset or record.data.digest != sheet.digest:
         raise UserError(
             f"{where}: was trained on other data ({record.data.dataset}, digest {record.data.digest[:12]}) than "
-            f"results/datasets/{dataset}.json describes (digest {sheet.digest[:12]}); {RETRAIN}"
+            f"results/datasets/{dataset}.json describes (digest {sheet.digest[:12]}); {retrain}"
         )
-    _check_samples(record.data.samples, sheet, where)  # type: ignore[arg-type]
+    _check_samples(record.data.samples, sheet, where, retrain)  # type: ignore[arg-type]
 
 
 def summarize(record: Record) -> Summary:
@@ -270,7 +272,7 @@ def _from_input_to_output(layers: list[Mapping[str, Any]], paths: Iterable[str])
     return sorted(kernel_first, key=lambda path: places.get(path.partition("/")[0], len(places)))
 
 
-def _check_samples(samples: Mapping[str, int], sheet: Sheet, where: str) -> None:
+def _check_samples(samples: Mapping[str, int], sheet: Sheet, where: str, retrain: str) -> None:
     """Every sample of the data set's training part is trained on or held out, and the test part is whole."""
     sizes = {name: array.shape[0] for name, array in sheet.arrays.items() if name in {"train_x", "test_x"}}
     counted = {
@@ -278,7 +280,7 @@ def _check_samples(samples: Mapping[str, int], sheet: Sheet, where: str) -> None
         **({"test_x": samples["test"]} if "test" in samples else {}),
     }
     if counted != sizes:
-        raise UserError(f"{where}: counts {counted} samples, but the data set has {sizes}; {RETRAIN}")
+        raise UserError(f"{where}: counts {counted} samples, but the data set has {sizes}; {retrain}")
 
 
 def _plain(value: Any) -> Any:
