@@ -255,7 +255,7 @@ def _beside(arrays: tuple, held_out: tuple) -> Iterable[tuple]:
 
 def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs standardized by column (pictures: as a whole), the held-out ones by the same numbers."""
-    wide = x.astype(np.float64) if x.size < 20_000_000 else x.astype(np.float32)
+    wide = x.astype(np.float64) if x.size < 5_000_000 else x.astype(np.float32)
     axes = None if looks_like_image(x) else tuple(range(x.ndim - 1)) if x.ndim > 1 else None
     mean, std = np.nanmean(wide, axis=axes), np.nanstd(wide, axis=axes)
     std = np.where(std > 1e-12 * (np.abs(mean) + 1e-30), std, 1.0)
@@ -263,7 +263,7 @@ def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.
     def scale(array: np.ndarray) -> np.ndarray:
         return ((array - mean) / std).astype(np.float32)
 
-    return scale(wide), None if held_out is None else scale(held_out.astype(np.float64))
+    return scale(wide), None if held_out is None else scale(held_out.astype(wide.dtype))
 
 
 def target_range(setup: Setup) -> tuple[float, float] | None:

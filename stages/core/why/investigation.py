@@ -32,9 +32,10 @@ def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda
     if reason := cannot_be_tried(record):
         stops = [f"Keras stops in the first step: {record.first_step_error}"] if record.first_step_error else []
         return untried(record.script, reason, stops + notes_of(record), signs_alone(record))
-    notes = notes_of(record) + notes_on_experiment(record)
+    notes = notes_of(record)
     try:
         case = case_of(record)
+        notes += notes_on_experiment(record, case.data.n)
         found = investigate(case, signs(case, record), limits, tell)
         return verdict(found, record.script, diff(record, found), notes)
     except Exception as error:  # scripts hand over whatever they like; their users are owed a sentence, not our stack
@@ -63,8 +64,8 @@ def notes_of(record: Record) -> list[str]:
     return notes
 
 
-def notes_on_experiment(record: Record) -> list[str]:
-    """In what an experiment differs from the script, a sentence each."""
+def notes_on_experiment(record: Record, samples: int) -> list[str]:
+    """In what an experiment with so many samples differs from the script, a sentence each."""
     notes = []
     if record.left_out:
         notes.append(f"Left out in the experiment: {', '.join(record.left_out)}.")
@@ -72,8 +73,8 @@ def notes_on_experiment(record: Record) -> list[str]:
         notes.append(f"Callbacks that change the training were left out in the experiment: {', '.join(changing)}.")
     if own := [name for name in record.custom if name in replaceable(record)]:
         notes.append(f"The experiment had Keras' usual one in the place of the script's own {', '.join(own)}.")
-    if record.train.samples.total and record.train.samples.total > record.train.samples.kept:
-        notes.append(f"Tried with {record.train.samples.kept} of {record.train.samples.total} samples.")
+    if record.train.samples.total and record.train.samples.total > samples:
+        notes.append(f"Tried with {samples} of {record.train.samples.total} samples.")
     return notes
 
 

@@ -19,8 +19,11 @@ from stages.core.why.record import Record
 Net = dict[str, Any]
 """A net as Keras 3 writes it with `model.to_json()`, parsed."""
 
-MEMORY = 150_000_000
+MEMORY = 50_000_000
 """Bytes of inputs that an experiment works on; of larger data every k-th sample is taken."""
+
+MOST_HELD_OUT = 2000
+"""Held-out samples that are kept: no more are looked at."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def from_record(record: Record) -> tuple[Setup, Data]:
     )
     x, y, weight = _thinned(train, record.input_shapes)
     setup = replace(setup, samples_each=max(1.0, (train.samples.total or train.samples.kept) / len(x[0])))
-    held = _thinned(held_out, record.input_shapes) if held_out and held_out.y else ((), (), None)
+    held = _thinned(held_out, record.input_shapes, MOST_HELD_OUT) if held_out and held_out.y else ((), (), None)
     return setup, Data(x, y, held[0], held[1], weight)
 
 
@@ -143,12 +146,14 @@ def without_build_shapes(net: Net) -> Net:
     return net
 
 
-def _thinned(data: RecordedData, shapes: list[list[int | None]]) -> tuple[tuple, tuple, np.ndarray | None]:
+def _thinned(
+    data: RecordedData, shapes: list[list[int | None]], most: int = 1_000_000
+) -> tuple[tuple, tuple, np.ndarray | None]:
     """Inputs, targets and weights as numbers; every k-th sample where all would be too much.
 
     Numbers that a net takes as a column, as `fit` lets it, become one.
     """
-    step = max(1, -(-sum(array.size * 4 for array in data.x) // MEMORY))
+    step = max(1, -(-sum(array.size * 4 for array in data.x) // MEMORY), -(-len(data.x[0]) // most))
     weight = None if data.sample_weight is None else np.asarray(data.sample_weight, np.float32)[::step]
     x = tuple(_numbers(array[::step]) for array in data.x)
     x = tuple(a[:, None] if a.ndim == 1 and len(s) == 2 else a for a, s in zip(x, shapes, strict=True))

@@ -256,8 +256,18 @@ def _layers(keras, modules, tell):
             setattr(module, name, function)
         extra = {"CuDNNLSTM": keras.layers.LSTM, "CuDNNGRU": keras.layers.GRU, "SimpleDeepRNN": keras.layers.SimpleRNN}
         extra.update(AtrousConvolution2D=keras.layers.Conv2D, Deconvolution2D=keras.layers.Conv2DTranspose)
-        _add(module, {**extra, "Input": keras.Input, "Merge": None, "InputSpec": keras.InputSpec})
+        extra.update(TimeDistributedDense=functools.partial(_time_distributed, keras, tell), Merge=_merge_of_keras_1)
+        _add(module, {**extra, "Input": keras.Input, "InputSpec": keras.InputSpec})
     keras.Sequential.add = _wrap(keras.Sequential.add, functools.partial(_first_shape, keras=keras))
+
+
+def _time_distributed(keras, tell, units, **kwargs):
+    tell("TimeDistributedDense", "TimeDistributed(Dense)")
+    return keras.layers.TimeDistributed(keras.layers.Dense(units, **kwargs))
+
+
+def _merge_of_keras_1(*args, **kwargs):
+    raise NotImplementedError("the layer Merge of Keras 1 is not understood; Keras has concatenate, add, … for nets")
 
 
 def _convolution(kind, axes, tell):
@@ -265,10 +275,12 @@ def _convolution(kind, axes, tell):
 
     @functools.wraps(kind, updated=())
     def convolution(*args, **kwargs):
-        sizes = [size for size in args[1 : 1 + axes] if isinstance(size, int)]
-        if axes > 1 and len(sizes) == axes:
+        numbers = list(itertools.takewhile(lambda size: isinstance(size, int), args[1:]))
+        if len(numbers) == axes + 1 > 2:  # the first Keras also wanted the number of channels
+            args, numbers = (args[0], *args[2:]), numbers[1:]
+        if axes > 1 and len(numbers) == axes:
             tell(f"{convolution.__name__}(n, {', '.join('abc'[:axes])})", "kernel_size")
-            args = (args[0], tuple(sizes), *args[1 + axes :])
+            args = (args[0], tuple(numbers), *args[1 + axes :])
         return kind(*args, **kwargs)
 
     convolution.__name__ = f"Convolution{axes}D"
@@ -304,6 +316,13 @@ def _layer_arguments(layer, args, kwargs, tell):
         if name in changed and name not in known and not (name == "weights" and kind == "Embedding"):
             tell(f"{name}= of {kind}", "nothing")
             del changed[name]
+    if kind == "Embedding" and "dropout" in changed:
+        tell("dropout= of Embedding", "nothing")
+        del changed["dropout"]
+    if kind in ("Dense", "LSTM", "GRU", "SimpleRNN") and len(args) > 1 and isinstance(args[1], int):
+        tell(f"{kind}(inputs, units)", f"{kind}(units)")
+        size, args = args[0], args[1:]
+        changed.setdefault("input_shape", (size,) if kind == "Dense" else (None, size))
     _shape_arguments(layer, kind, changed, known, tell)
     return args, changed
 

@@ -21,14 +21,14 @@ import tensorflow as tf
 from stages.core.why import interventions
 from stages.core.why import net as nets
 from stages.core.why import task as tasks
-from stages.core.why.setup import Data, Setup, steps_in_epoch
+from stages.core.why.setup import MOST_HELD_OUT, Data, Setup, steps_in_epoch
 from stages.core.why.task import Task
 from stages.core.why.trial import Case, Outcome, Run, Trial
 
 CHECKS = 8
 """Times that a run looks at its predictions."""
 
-JUDGED = 2000
+JUDGED = MOST_HELD_OUT
 """Samples that predictions are judged on, at most."""
 
 CALL_SECONDS = 0.5

@@ -208,10 +208,11 @@ def _together(changes: Changes, words: Callable[[Change], str]) -> str:
 
 def _no_matter(found: Findings, words: Callable[[Change], str]) -> list[str]:
     """Single changes that were tried and alone add nothing, unless the repair needs them."""
-    if found.learns:
+    if found.learns is not False:
         return []
+    needed = {change.kind for change in found.repair or ()}
     tried = [c for c in found.candidates if (t := found.tried.get(frozenset([c]))) and t.runs]
-    return [words(c) for c in tried if gain_of(c, found) < GAIN / 2 and c not in (found.repair or ())]
+    return [words(c) for c in tried if gain_of(c, found) < GAIN / 2 and c.kind not in needed]
 
 
 def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import multiprocessing
 import os
 import pickle
@@ -154,3 +156,11 @@ def serve(case: Path, pipe: Any) -> None:
         while True:
             trial, until = pipe.recv()
             pipe.send(trainer.outcome(start, trial, until))
+            give_back_memory()
+
+
+def give_back_memory() -> None:
+    """What a trial no longer needs goes back to the system, where the C library keeps it and can be asked to."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
