@@ -2,7 +2,9 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made import case, dense
 
@@ -65,6 +67,19 @@ def test_a_diff_names_the_file_and_the_line():
         "to add",
         "  + # new layer: Dense(units=32)",
     ]
+
+
+@pytest.mark.parametrize("output", ["linear", "sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("head", [(), (Change("head"),)])
+def test_lines_for_the_targets_do_what_was_tried(output, head):
+    y = np.array([3.0, -7.0, 40.0, 11.0], np.float32)
+    made = case([dense(4, "relu"), dense(1, output)], "mean_squared_error", np.eye(4), y)
+    changes = (Change("targets"), *head)
+    tried = apply(changes, made.setup, made.data, made.task)[1].y[0]
+    script = SimpleNamespace(fit=SimpleNamespace(at=None), train=SimpleNamespace(targets=[]))
+    names = {"np": np, "x": made.data.x[0], "y": y}
+    exec("\n".join(edits.data_lines(script, made.setup, changes)), names)
+    assert names["y"] == pytest.approx(tried, abs=1e-5)
 
 
 def test_every_cause_is_documented():

@@ -35,6 +35,13 @@ def changed(made, *changes):
     return apply(changes, made.setup, made.data, made.task)
 
 
+def test_targets_that_an_output_cannot_give_are_first_the_outputs_fault():
+    targets = Change("targets")
+    assert causes(targets, VALUES.setup, VALUES.data, VALUES.task) == ("output_activation", "target_scale")
+    head, data, task = changed(VALUES, Change("head"))
+    assert causes(targets, head, data, task) == ("target_scale",)
+
+
 @pytest.mark.parametrize("made", [FAULTY, VALUES])
 def test_every_candidate_changes_something_and_leaves_the_script_as_it_is(made):
     before = pickle.dumps(made)

@@ -24,8 +24,8 @@ LIMITS = Limits(seconds=300, cores=2)
 class Trainer:
     """Answers trials by a rule from changes to skill; every trial takes a second of the clock."""
 
-    def __init__(self, rule, noise=0.01, error=None, held_out=None):
-        self.rule, self.noise, self.error, self.held_out = rule, noise, error, held_out
+    def __init__(self, rule, noise=0.01, error=None, held_out=None, asked=100):
+        self.rule, self.noise, self.error, self.held_out, self.asked = rule, noise, error, held_out, asked
         self.trials, self.now = [], 0.0
 
     def run(self, trials, go_on):
@@ -41,7 +41,7 @@ class Trainer:
             Run(seed, self.skill(trial, seed), held_out, 100, ((100, 0.5, 0.5),), True, False, 0.0)
             for seed in trial.seeds
         ]
-        return Outcome(tuple(runs), asked_steps=100, step_seconds=1e-4, seconds=1.0)
+        return Outcome(tuple(runs), asked_steps=self.asked, step_seconds=1e-4, seconds=1.0)
 
     def skill(self, trial, seed):
         rng = np.random.default_rng([seed, len(trial.changes)])
@@ -72,6 +72,24 @@ def test_a_single_change_is_found_and_confirmed_with_seeds_of_its_own():
     assert not confirming & searching
     assert rank(found)[0].name == "output_activation"
     assert rank(found)[0].measured
+
+
+PLAIN = case([dense(8, "relu"), dense(1, "sigmoid")], "binary_crossentropy", X, Y, rate=1e-5)
+
+
+def test_little_of_a_long_training_is_no_verdict():
+    """Of a net that no sign speaks against, the first 100 of 10,000 steps say nothing."""
+    found, _ = search(lambda kinds: 0.0, made=PLAIN, asked=10_000)
+    assert (found.shortened, found.learns) == (100, None)
+    assert "100 of its 10000 steps" in verdict(found, "train.py", [], []).sentence
+    assert search(lambda kinds: 0.0, made=PLAIN)[0].learns is False
+    assert search(lambda kinds: 0.0, asked=10_000)[0].learns is False  # softmax over one unit
+
+
+def test_the_sentence_names_every_cause_that_the_repair_needs():
+    found, _ = search(lambda kinds: 0.95 if {"head", "inputs"} <= kinds else 0.0)
+    sentence = verdict(found, "train.py", [], []).sentence
+    assert sentence.startswith("It does not learn because of the activation of the output and the scale of the inputs:")
 
 
 def test_two_changes_one_of_which_helps_alone():
