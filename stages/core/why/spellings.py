@@ -24,7 +24,16 @@ OLD_MODULES = {  # modules that were inside them; no other name is taken for a m
         *("core", "convolutional", "normalization", "recurrent", "embeddings", "advanced_activations", "pooling"),
         *("noise", "merge", "wrappers", "local", "cudnn_recurrent", "convolutional_recurrent", "experimental"),
     ),
-    "utils": ("np_utils", "vis_utils", "generic_utils", "data_utils", "layer_utils", "io_utils", "all_utils"),
+    "utils": (
+        "np_utils",
+        "vis_utils",
+        "visualize_util",
+        "generic_utils",
+        "data_utils",
+        "layer_utils",
+        "io_utils",
+        "all_utils",
+    ),
     "optimizers": ("adam_v2", "gradient_descent_v2", "rmsprop_v2", "adam", "sgd", "optimizer_v2", "optimizers"),
     "backend": ("tensorflow_backend", "common"),
     "callbacks": ("callbacks",),
@@ -32,6 +41,7 @@ OLD_MODULES = {  # modules that were inside them; no other name is taken for a m
 MOVED = {  # modules of Keras itself that others took over
     "engine": ("layers", "models"),
     "objectives": ("losses",),
+    "initializations": ("initializers",),
     "legacy": ("layers",),
 }
 ARGUMENTS = {  # of layers
@@ -67,6 +77,10 @@ LOSSES = {
     "kullback_leibler_divergence": "kl_divergence",
 }
 ENDS = {"input": "inputs", "output": "outputs"}
+CALLBACKS_NO_LONGER = {
+    "ModelCheckpoint": ("period",),
+    "TensorBoard": ("write_grads", "batch_size", "embeddings_layer_names", "embeddings_data"),
+}
 FIT_NO_LONGER = (
     *("workers", "max_queue_size", "max_q_size", "use_multiprocessing", "pickle_safe", "nb_worker", "show_accuracy"),
 )
@@ -84,6 +98,8 @@ def apply(keras, tell):
     _optimizers(keras, spaces["optimizers"], tell)
     _regularizers(keras, spaces["regularizers"], tell)
     _constraints(keras, spaces["constraints"])
+    _initializers(keras, spaces["initializers"])
+    _callbacks(keras, tell)
     _models(keras, tell)
     _backend(keras, spaces["backend"])
     _categorical(spaces["utils"], tell)
@@ -256,6 +272,7 @@ def _layers(keras, modules, tell):
             setattr(module, name, function)
         extra = {"CuDNNLSTM": keras.layers.LSTM, "CuDNNGRU": keras.layers.GRU, "SimpleDeepRNN": keras.layers.SimpleRNN}
         extra.update(AtrousConvolution2D=keras.layers.Conv2D, Deconvolution2D=keras.layers.Conv2DTranspose)
+        extra.update(ThresholdedReLU=lambda theta=1.0, **words: keras.layers.ReLU(threshold=theta, **words))
         extra.update(TimeDistributedDense=functools.partial(_time_distributed, keras, tell), Merge=_merge_of_keras_1)
         _add(module, {**extra, "Input": keras.Input, "InputSpec": keras.InputSpec})
     keras.Sequential.add = _wrap(keras.Sequential.add, functools.partial(_first_shape, keras=keras))
@@ -293,6 +310,8 @@ def _layer_arguments(layer, args, kwargs, tell):
     names = {"p": "rate", **ARGUMENTS}
     if kind == "Embedding":
         names.update(init="embeddings_initializer", W_regularizer="embeddings_regularizer")
+    elif kind == "PReLU":
+        names.update(init="alpha_initializer")
     else:
         names["output_dim"] = "units"
     changed = {}
@@ -415,6 +434,39 @@ def _constraints(keras, modules):
         _add(module, {**kinds, "unitnorm": keras.constraints.UnitNorm})
 
 
+def _initializers(keras, modules):
+    kinds = {"normal": "RandomNormal", "uniform": "RandomUniform", "zero": "Zeros", "one": "Ones"}
+    kinds = {name: getattr(keras.initializers, kind) for name, kind in kinds.items()}
+    for module in modules:
+        _add(module, kinds)
+    known = getattr(inspect.getmodule(keras.initializers.get), "ALL_OBJECTS_DICT", {})
+    for name, kind in kinds.items():  # as words: init="zero"
+        known.setdefault(name, kind)
+
+
+def _callbacks(keras, tell):
+    def change(callback, args, kwargs):
+        kind, changed = type(callback).__name__, dict(kwargs)
+        for name in CALLBACKS_NO_LONGER.get(kind, ()):
+            if name in changed:
+                tell(f"{name}= of {kind}", "nothing")
+                del changed[name]
+        if kind == "ReduceLROnPlateau" and "epsilon" in changed:
+            tell("epsilon= of ReduceLROnPlateau", "min_delta=")
+            changed["min_delta"] = changed.pop("epsilon")
+        if kind == "ModelCheckpoint":
+            path = str(args[0] if args else changed.pop("filepath", "model"))
+            end = ".weights.h5" if changed.get("save_weights_only") else ".keras"
+            if not path.endswith(end):
+                tell(f"ModelCheckpoint({path!r})", end)
+                path += end
+            args = (path, *args[1:])
+        return args, changed
+
+    for kind in (keras.callbacks.ModelCheckpoint, keras.callbacks.TensorBoard, keras.callbacks.ReduceLROnPlateau):
+        kind.__init__ = _wrap(kind.__init__, change)
+
+
 # --- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -431,6 +483,7 @@ def _models(keras, tell):
     model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **_renamed(kwargs, ENDS, (), tell)))
     model.fit_generator = functools.partialmethod(_fit_generator, tell)
     model.predict_classes = _predict_classes
+    model.reset_states = _reset_states
     model.predict_proba = lambda net, x, **_: net.predict(x, verbose=0)
     model.evaluate_generator = lambda net, generator, steps=None, **_: net.evaluate(generator, steps=steps, verbose=0)
     model.predict_generator = lambda net, generator, steps=None, **_: net.predict(generator, steps=steps, verbose=0)
@@ -512,6 +565,12 @@ def _predict_classes(net, x, batch_size=None, verbose=0):
     return found.argmax(axis=-1) if found.shape[-1] > 1 else (found > 0.5).astype("int32")
 
 
+def _reset_states(net):
+    for layer in net.layers:
+        if hasattr(layer, "reset_state"):
+            layer.reset_state()
+
+
 def _steps(generator, samples):
     """The generator and its number of batches in so many samples."""
     size = getattr(generator, "batch_size", None)
@@ -555,6 +614,7 @@ def _categorical(modules, tell):
 
     for module in modules:
         module.to_categorical = to_categorical
+        _add(module, {"plot": module.plot_model})
 
 
 def _others():
