@@ -26,7 +26,8 @@ from keras.layers.normalization import BatchNormalization
 from keras.optimizers import SGD
 from keras.regularizers import l2
 from keras.utils import np_utils
-from keras.callbacks import EarlyStopping, LearningRateScheduler, Callback
+from keras.utils.visualize_util import plot
+from keras.callbacks import EarlyStopping, LearningRateScheduler, Callback, ModelCheckpoint
 parser = argparse.ArgumentParser()
 parser.add_argument("--samples", type=int)
 samples = parser.parse_args().samples
@@ -44,13 +45,14 @@ model.add(Dropout(p=0.25))
 model.add(Dense(3, activation="softmax"))
 model.layers[0].bias_regularizer = l2(0.5)
 model.compile(loss="categorical_crossentropy", optimizer=SGD(lr=0.5, decay=0.1, momentum=0.9), metrics=["acc"])
-plt.plot([1, 2]); plt.show()
+plt.plot([1, 2]); plt.show(); plot(model, to_file="net.png")
 targets = np_utils.to_categorical(labels, 3)
 os.chdir("/")
 try:
     model.fit(
         X, targets, nb_epoch=4, batch_size=16, validation_split=0.25,
-        callbacks=[EarlyStopping(patience=3), LearningRateScheduler(lambda epoch: 0.1 / (1 + epoch)), Printer()])
+        callbacks=[EarlyStopping(patience=3), LearningRateScheduler(lambda epoch: 0.1 / (1 + epoch)), Printer(),
+                   ModelCheckpoint("best.{epoch:02d}.hdf5", period=2)])
 except:
     print("swallowed")
 other = model.fit(X, targets, epochs=1)
@@ -222,7 +224,8 @@ def test_samples_are_cut_to_a_limit_with_class_shares_order_and_facts_on_all(old
 
 
 def test_callbacks_with_their_settings(old):
-    stopping, schedule, _ = old.callbacks
+    stopping, schedule, _, checkpoint = old.callbacks
+    assert checkpoint.settings["filepath"] == "best.{epoch:02d}.hdf5.keras"
     assert stopping.settings["patience"] == 3 and stopping.settings["monitor"] == "val_loss"
     assert schedule.settings["learning_rates"] == pytest.approx([0.1, 0.05, 0.1 / 3, 0.025])
 
