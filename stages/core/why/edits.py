@@ -199,7 +199,7 @@ def data_lines(record: Record, before: Setup, changes: Iterable[Change]) -> list
     if "inputs" in kinds:
         images = len(record.input_shapes[0]) > 3 if record.input_shapes else False
         axis = "" if images else "axis=0"
-        lines.append(f"{x} = ({x} - {x}.mean({axis})) / ({x}.std({axis}) + 1e-7)")
+        lines.append(f"{x} = ({x} - {x}.mean({axis})) / ({x}.std({axis}) + 1e-7)  # the same numbers for predictions")
     if "targets" in kinds and within:
         lines.append(f"{y} = ({y} - {y}.min(axis=0)) / ({y}.max(axis=0) - {y}.min(axis=0))  # undo it for predictions")
         lines += [f"{y} = 2 * {y} - 1"] if within[0] < 0 else []
