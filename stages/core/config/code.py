@@ -27,6 +27,9 @@ PARTS = {  # of the training: what only a row that uses it depends on
 READING = tuple(f"stages.core.data.{name}" for name in ("archives", "fetch", "formats", "store", "tables"))
 """A row depends on the digest of its data, which training compares, and not on how they are read."""
 
+CHECKS = ("stages.core.config.code", "stages.core.config.fingerprint")
+"""They refuse a training, and change nothing of it."""
+
 READS_NO_NUMBER = ("filelock", "omegaconf", "pydantic", "yaml")
 """Packages that read and check what training is told, and change nothing of it."""
 
@@ -50,9 +53,10 @@ def digests(sources: Sources, versions: Versions, stage: str) -> dict[str, str]:
     if stage != TRAIN:
         return {"all": reach(sources, entry).digest(versions)}
     optional = [name for names in PARTS.values() for name in names]
-    found = {"all": reach(sources, entry, [*READING, *optional])}
+    cut = [*READING, *CHECKS]
+    found = {"all": reach(sources, entry, [*cut, *optional])}
     for part, names in PARTS.items():
-        found[part] = reach(sources, entry, [*READING, *(name for name in optional if name not in names)])
+        found[part] = reach(sources, entry, [*cut, *(name for name in optional if name not in names)])
     return {part: reached.digest(versions, READS_NO_NUMBER) for part, reached in found.items()}
 
 

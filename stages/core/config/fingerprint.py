@@ -16,8 +16,8 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
@@ -36,14 +36,17 @@ CANNOT_CHANGE_A_FILE = {
 
 @dataclass(frozen=True)
 class Reached:
-    """What is reached from a file: definitions as "module:name" or "module:Class.method", and packages imported."""
+    """What is reached from a file: definitions as "module:name" or "module:Class.method", and packages imported.
 
-    definitions: Mapping[str, ast.AST]
+    A definition is its syntax tree as lists.
+    """
+
+    definitions: Mapping[str, list]
     packages: frozenset[str]
 
     def digest(self, versions: Mapping[str, str], without: Collection[str] = ()) -> str:
         """SHA-256 (hex) over the definitions and the locked versions of the packages that are not in `without`."""
-        trees = [[name, _plain(tree)] for name, tree in sorted(self.definitions.items())]
+        trees = [[name, tree] for name, tree in sorted(self.definitions.items())]
         return hashlib.sha256(json.dumps([trees, self.versions(versions, without)]).encode()).hexdigest()
 
     def versions(self, versions: Mapping[str, str], without: Collection[str] = ()) -> list[tuple[str, str]]:
@@ -62,23 +65,23 @@ def reach(sources: Mapping[str, str], entry: str, cut: Collection[str] = ()) -> 
         entry: the module whose every statement counts.
         cut: modules, and definitions as "module:name", that are not followed.
     """
-    code = _Code(sources)
-    found: dict[str, ast.AST] = {f"{entry}:": ast.Module(code[entry].rest, [])}
+    code = _code(frozenset(sources.items()))
+    found: set[str] = set()
     waiting = [f"{entry}:", *(f"{entry}:{name}" for name in code[entry].definitions)]
     packages: set[str] = set()
     mentioned: set[str] = set()
     while waiting:
         unit = waiting.pop()
-        module, _, name = unit.partition(":")
+        module = unit.partition(":")[0]
         if module in cut or unit in cut:
             continue
-        found[unit] = code[module].tree(name) if name else found[unit]
-        names, attributes, imported = code.references(module, found[unit])
+        found.add(unit)
+        names, attributes, imported = code.references(unit)
         packages |= imported
         mentioned |= attributes
-        new = {*names, *code.methods(found, mentioned)} - found.keys()
+        new = {*names, *code.methods(found, mentioned)} - found
         waiting.extend(sorted(new - {*waiting}))
-    return Reached(found, frozenset(packages))
+    return Reached({unit: code.plain(unit) for unit in found}, frozenset(packages))
 
 
 def locked_versions(lock: str) -> dict[str, str]:
@@ -101,7 +104,12 @@ class _Module:
                 self.rest.append(node)
 
     def tree(self, name: str) -> ast.AST:
-        """A definition; of a class all but its methods, which are definitions of their own, and a schema's fields."""
+        """A definition; of a class all but its methods, which are definitions of their own, and a schema's fields.
+
+        Without a name: the statements that define nothing.
+        """
+        if not name:
+            return ast.Module(self.rest, [])
         owner, _, method = name.partition(".")
         node = self.definitions[owner]
         if method:
@@ -118,29 +126,54 @@ class _Module:
         bases = [self.definitions[name] for name in names if isinstance(self.definitions.get(name), ast.ClassDef)]
         return any(name == MODEL or name.endswith("Schema") for name in names) or any(map(self.is_schema, bases))
 
-    def methods(self, name: str) -> Iterator[str]:
+    def methods(self, name: str) -> list[str]:
         node = self.definitions.get(name)
-        if isinstance(node, ast.ClassDef):
-            yield from (part.name for part in node.body if isinstance(part, FUNCTIONS))
+        return (
+            [part.name for part in node.body if isinstance(part, FUNCTIONS)] if isinstance(node, ast.ClassDef) else []
+        )
 
 
-@dataclass
+@lru_cache(maxsize=1)
+def _code(sources: frozenset[tuple[str, str]]) -> _Code:
+    return _Code(dict(sources))
+
+
 class _Code:
-    sources: Mapping[str, str]
-    parsed: dict[str, _Module] = field(default_factory=dict)
+    """The project's modules; what is found out about a definition is kept, since most stages reach the same ones."""
+
+    def __init__(self, sources: Mapping[str, str]):
+        self.sources = sources
+        self._modules: dict[str, _Module] = {}
+        self._plain: dict[str, list] = {}
+        self._references: dict[str, tuple[set[str], set[str], set[str]]] = {}
+        self._methods: dict[str, list[str]] = {}
 
     def __getitem__(self, name: str) -> _Module:
-        if name not in self.parsed:
-            self.parsed[name] = _Module(self.sources[name])
-        return self.parsed[name]
+        if name not in self._modules:
+            self._modules[name] = _Module(self.sources[name])
+        return self._modules[name]
+
+    def tree(self, unit: str) -> ast.AST:
+        module, _, name = unit.partition(":")
+        return self[module].tree(name)
+
+    def plain(self, unit: str) -> list:
+        if unit not in self._plain:
+            self._plain[unit] = _plain(self.tree(unit))
+        return self._plain[unit]
 
     @cached_property
     def packages(self) -> set[str]:
         """Of the project itself."""
         return {name.partition(".")[0] for name in self.sources}
 
-    def references(self, module: str, tree: ast.AST) -> tuple[set[str], set[str], set[str]]:
-        """Definitions that a tree names, all attributes that it mentions, and the packages of others that it uses."""
+    def references(self, unit: str) -> tuple[set[str], set[str], set[str]]:
+        """Definitions that one names, all attributes that it mentions, and the packages of others that it uses."""
+        if unit not in self._references:
+            self._references[unit] = self._found(unit.partition(":")[0], self.tree(unit))
+        return self._references[unit]
+
+    def _found(self, module: str, tree: ast.AST) -> tuple[set[str], set[str], set[str]]:
         names: set[str] = set()
         attributes: set[str] = set()
         packages: set[str] = set()
@@ -164,8 +197,10 @@ class _Code:
         """Methods of the classes found, of a name that is mentioned or that Python itself calls."""
         wanted = set()
         for unit in found:
-            module, _, name = unit.partition(":")
-            for method in self[module].methods(name):
+            if unit not in self._methods:
+                module, _, name = unit.partition(":")
+                self._methods[unit] = self[module].methods(name)
+            for method in self._methods[unit]:
                 if method in mentioned or (method.startswith("__") and method.endswith("__")):
                     wanted.add(f"{unit}.{method}")
         return wanted
