@@ -27,6 +27,7 @@ RECORD = ROOT / "results/runs/digits_comparison/none.json"
 ROWS = ("none", "kernel_l1_1e-3", "kernel_l2_1e-3", "linear")
 JOBS = ("stages.commands.cli", "repro", "--jobs", "2")
 WAYS = ("repro", "fanout")
+ONE_OF_BOTH = ("repro", pytest.param("fanout", marks=pytest.mark.long))
 SCHEDULER = """
 import sys
 from distributed import LocalCluster
@@ -303,7 +304,7 @@ def test_records_are_those_of_plain_repro(small_repository, tmp_path, way):
     assert "Running stage" not in run(folder, "dvc", "repro")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ONE_OF_BOTH)
 def test_a_row_that_fails_is_told_and_the_others_finish(copy, way):
     """With changes that are staged, not staged and unknown to Git: they are what runs, and Git is left alone."""
     (copy / "stages/core/base/brand_new.py").write_text('TEXT = "new and untracked"\n', encoding="utf-8")
@@ -352,7 +353,7 @@ def test_ctrl_c_in_the_middle_of_dvcs_writing_leaves_no_file_that_it_refuses(tmp
     assert not cut_off.exists()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ONE_OF_BOTH)
 def test_after_ctrl_c_another_command_goes_on(copy, way):
     """Two rows end, two are on their way; nothing of them is left running."""
     with command(way, copy, SECONDS=2) as call:

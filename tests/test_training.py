@@ -202,7 +202,9 @@ def test_a_log_gets_a_line_now_and_then_only(train_stage, capsys):
     assert capsys.readouterr().err == ""  # it took less than LOG_SECONDS
 
 
-@pytest.mark.parametrize("chunk", [1, 25, 100, 179])
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(1, marks=pytest.mark.long), 25, pytest.param(100, marks=pytest.mark.long), 179]
+)
 def test_an_interrupted_training_goes_on_where_it_was(train_stage, trained, tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(recording, "CHECKPOINT_SECONDS", -1)
     write, written = recording.write_atomically, []
@@ -268,6 +270,7 @@ def test_a_seed_that_cannot_be_saved_ends_the_others_and_names_the_file(train_st
     assert 2 not in epochs
 
 
+@pytest.mark.long
 def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, monkeypatch):
     """As on a GPU, where one program carries all seeds: they can only go on from the same epoch."""
     from stages.core.training import engine as training
