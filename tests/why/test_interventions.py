@@ -42,6 +42,13 @@ def test_targets_that_an_output_cannot_give_are_first_the_outputs_fault():
     assert causes(targets, head, data, task) == ("target_scale",)
 
 
+def test_an_autoencoder_keeps_its_targets_and_a_right_output_stays():
+    x = np.random.default_rng(0).uniform(0, 1, (40, 2)).astype(np.float32)
+    made = case([dense(8, "relu"), dense(2, "sigmoid")], BCE, x, x)
+    assert Change("targets") not in candidates(made.setup, made.data, made.task)
+    assert Change("head") not in everything(made.setup, made.data, made.task)
+
+
 @pytest.mark.parametrize("made", [FAULTY, VALUES])
 def test_every_candidate_changes_something_and_leaves_the_script_as_it_is(made):
     before = pickle.dumps(made)

@@ -201,10 +201,10 @@ def data_lines(record: Record, before: Setup, changes: Iterable[Change]) -> list
         axis = "" if images else "axis=0"
         lines.append(f"{x} = ({x} - {x}.mean({axis})) / ({x}.std({axis}) + 1e-7)  # the same numbers for predictions")
     if "targets" in kinds and within:
-        lines.append(f"{y} = ({y} - {y}.min(axis=0)) / ({y}.max(axis=0) - {y}.min(axis=0))  # undo it for predictions")
+        lines.append(f"{y} = ({y} - {y}.min(axis=0)) / ({y}.max(axis=0) - {y}.min(axis=0) + 1e-7)  # undo it later")
         lines += [f"{y} = 2 * {y} - 1"] if within[0] < 0 else []
     elif "targets" in kinds:
-        lines.append(f"{y} = ({y} - {y}.mean(axis=0)) / {y}.std(axis=0)  # undo it for predictions")
+        lines.append(f"{y} = ({y} - {y}.mean(axis=0)) / ({y}.std(axis=0) + 1e-7)  # undo it for predictions")
     if "labels" in kinds or ("head" in kinds and _encodes(record)):
         lines.append(f"{y} = np.unique({y}, return_inverse=True)[1]  # classes as 0, 1, …")
     return lines

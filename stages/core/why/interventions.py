@@ -604,7 +604,7 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
         found.append(Change("finite"))
     longer = longer_epochs(setup, data)
     found += [Change("epochs", epochs) for epochs in longer]
-    if data.single and task.kind == "values":
+    if data.single and task.kind == "values" and not reproduces_inputs(data):
         found.append(Change("targets"))
     factors = [Change("rate", factor) for factor in rates(setup)]
     found += factors[:2]
@@ -728,6 +728,8 @@ def everything(setup: Setup, data: Data, task: Task) -> tuple[Change, ...]:
         "shuffle",
         "batch",
     }
+    if not wrong_parts(setup, task, data):
+        wanted.remove("head")
     chosen = {change.kind: change for change in found if change.kind in wanted}
     for change in found:
         if change in (Change("activation", "relu"), Change("batch_norm")) or change.kind == "optimizer":
