@@ -258,7 +258,8 @@ def record(
 
 def _run(command: list[str], log: Path, seconds: float, memory: float) -> str | None:
     """Run a command to its end, with its output in `log`; tells in words why it was ended, or None."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # leave no files beside the user's
+    environment = {"PYTHONWARNINGS": "ignore", **os.environ}  # a script's last line says more
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # leave no files beside the user's
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
