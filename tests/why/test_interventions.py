@@ -8,6 +8,7 @@ from made import blobs, case, dense, line
 
 from stages.core.why import net as nets
 from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, say
+from stages.core.why.setup import some
 
 X, Y = blobs()
 XV, YV = line()
@@ -170,3 +171,11 @@ def test_text_labels_become_numbers_where_the_head_is_right():
 def test_an_autoencoder_is_narrow_on_purpose():
     made = case([dense(2, "relu"), dense(2)], MSE, X, X.astype(np.float32))
     assert Change("width") not in candidates(made.setup, made.data, made.task)
+
+
+def test_of_many_samples_some_are_looked_at_of_every_class():
+    for n in (5000, 6000, 8000):
+        place = some(n, 2000)
+        assert len(np.unique(place)) == 2000 and (np.diff(place) > 0).all()
+        assert set(np.arange(n)[place] % 4) == {0, 1, 2, 3}
+    assert np.arange(7)[some(7, 2000)].tolist() == list(range(7))

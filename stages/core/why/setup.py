@@ -20,7 +20,7 @@ Net = dict[str, Any]
 """A net as Keras 3 writes it with `model.to_json()`, parsed."""
 
 MEMORY = 50_000_000
-"""Bytes of inputs that an experiment works on; of larger data every k-th sample is taken."""
+"""Bytes of inputs that an experiment works on; of larger data fewer samples are taken."""
 
 MOST_HELD_OUT = 2000
 """Held-out samples that are kept: no more are looked at."""
@@ -149,15 +149,22 @@ def without_build_shapes(net: Net) -> Net:
 def _thinned(
     data: RecordedData, shapes: list[list[int | None]], most: int = 1_000_000
 ) -> tuple[tuple, tuple, np.ndarray | None]:
-    """Inputs, targets and weights as numbers; every k-th sample where all would be too much.
+    """Inputs, targets and weights as numbers; some of the samples where all would be too much.
 
     Numbers that a net takes as a column, as `fit` lets it, become one.
     """
-    step = max(1, -(-sum(array.size * 4 for array in data.x) // MEMORY), -(-len(data.x[0]) // most))
-    weight = None if data.sample_weight is None else np.asarray(data.sample_weight, np.float32)[::step]
-    x = tuple(_numbers(array[::step]) for array in data.x)
+    n, size = len(data.x[0]), max(1, sum(array.size * 4 for array in data.x))
+    kept = max(1, min(n, most, n * MEMORY // size))
+    place = some(n, kept)
+    weight = None if data.sample_weight is None else np.asarray(data.sample_weight, np.float32)[place]
+    x = tuple(_numbers(array[place]) for array in data.x)
     x = tuple(a[:, None] if a.ndim == 1 and len(s) == 2 else a for a, s in zip(x, shapes, strict=True))
-    return x, tuple(_numbers(array[::step]) for array in data.y), weight
+    return x, tuple(_numbers(array[place]) for array in data.y), weight
+
+
+def some(n: int, most: int) -> slice | np.ndarray:
+    """Places of up to `most` of n samples, in their order; drawn, since every k-th may well be of one class."""
+    return slice(None) if n <= most else np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def _numbers(array: np.ndarray) -> np.ndarray:

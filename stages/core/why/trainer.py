@@ -21,7 +21,7 @@ import tensorflow as tf
 from stages.core.why import interventions
 from stages.core.why import net as nets
 from stages.core.why import task as tasks
-from stages.core.why.setup import MOST_HELD_OUT, Data, Setup, steps_in_epoch
+from stages.core.why.setup import MOST_HELD_OUT, Data, Setup, some, steps_in_epoch
 from stages.core.why.task import Task
 from stages.core.why.trial import Case, Outcome, Run, Trial
 
@@ -115,7 +115,7 @@ def train(
         asked,
         program.step_seconds,
         limit.spent(),
-        lost=None if runs else "its time was too short",
+        lost=None if runs else "there was too little time",
         parameters=program.model.count_params(),
     )
 
@@ -256,11 +256,11 @@ class Program:
         return judge.skill(self.setup, y, self._predict(self.data.x_held_out, JUDGED))
 
     def _judged(self, y: tuple[np.ndarray, ...], most: int = JUDGED) -> np.ndarray:
-        return y[0][:: max(1, len(y[0]) // most)]
+        return y[0][some(len(y[0]), most)]
 
     def _predict(self, x: tuple[np.ndarray, ...], most: int) -> np.ndarray:
-        """Outputs (the first one's) of up to `most` samples, evenly spread; float32."""
-        x = [array[:: max(1, len(array) // most)] for array in x]
+        """Outputs (the first one's) of up to `most` samples; float32."""
+        x = [array[some(len(array), most)] for array in x]
         parts = []
         for start in range(0, len(x[0]), 500):
             batch = [tf.constant(array[start : start + 500]) for array in x]
