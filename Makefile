@@ -4,7 +4,7 @@ EXTRAS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro fanout report check review speed verify test torture soak audit lint lock clean
+.PHONY: help setup demo try repro fanout report check review speed verify test torture soak audit lint lock clean
 
 help: ## Show what can be done here
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,7 +32,7 @@ fanout: setup ## The same on a Dask cluster: CLUSTER=tcp://host:8786, CLUSTER="s
 	regbench fanout $(CLUSTER)
 
 report: setup ## Write results/report.html, one page with everything, and the README's overview; check every table
-	dvc repro report answers overview
+	dvc repro report answers overview grid
 	regbench readme
 	@$(MAKE) --no-print-directory check
 	@echo "file://$(CURDIR)/results/report.html"
@@ -42,6 +42,7 @@ check: setup ## Compare every table with what the records give
 	python -m stages.plot --check
 	python -m stages.answers --check
 	python -m stages.overview --check
+	python -m stages.grid --check
 	regbench readme --check
 
 BASE ?= main
@@ -65,6 +66,9 @@ torture: setup ## Kills, full disks, broken configurations, at length (15 to 20 
 
 soak: setup ## The pipeline again and again for MINUTES=60: does anything grow? results/reliability.md
 	regbench soak $(if $(MINUTES),--minutes $(MINUTES))
+
+try: setup ## Try overrides of a study's row: STUDY=digits_comparison SET="kernel.l2=1e-4,1e-2" (SEEDS=3)
+	@regbench try '$(STUDY)' $(SET) $(if $(SEEDS),--seeds $(SEEDS))
 
 audit: ## Look the pinned packages up in the database of known vulnerabilities (needs the network)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \

@@ -1,8 +1,10 @@
-"""Stage compose: conf/ + params.yaml -> build/rows/<study>/<row>.yaml, build/studies/<study>.yaml.
+"""Stage compose: conf/ + params.yaml -> build/rows/<study>/<row>.yaml, build/studies/<study>.yaml, build/grid.yaml,
+build/curves/<curve>.yaml, results/grid.yaml.
 
 A row's file holds all that can change its numbers: its configuration, the digest of its data, and the fingerprint of
 the code that trains it. Every study is composed and checked before anything is written, so a mistake stops the run in a
-second.
+second. results/grid.yaml names the rows of the grid that no study has, for dvc.yaml: DVC reads it when it starts, so
+rows that are new there train with the next `dvc repro` (`regbench repro` does both).
 """
 
 import hashlib
@@ -14,46 +16,88 @@ from typing import Any
 from stages.core.base.errors import UserError, run, without_arguments
 from stages.core.base.files import keep, write_atomically
 from stages.core.base.locks import in_turn
-from stages.core.config import code, composition
+from stages.core.config import code, composition, grid
 from stages.core.config.dataset import Sheet
-from stages.core.config.row import Regularizers, Row
-from stages.core.config.study import Study
+from stages.core.config.presentation import TOLD, grid_presentation, presentation
+from stages.core.config.row import Row
 from stages.core.config.validation import validate
 from stages.core.records.records import load_json
 from stages.core.training import runtime
 
 CONF, BUILD = Path("conf"), Path("build")
 NETS = BUILD / "nets"  # what Keras said of each net
-TOLD = ("answer", "verdict")  # what is said of a study's tables: neither they nor figures depend on it
+GRID, CURVES = Path("results/grid.yaml"), Path("results/curves")
 
 
 def main() -> None:
     params = composition.load_params(Path("params.yaml"))
     composition.check_files(CONF)
     composition.check_pipeline(Path("dvc.yaml"), params["studies"])
-    digests = code.digests(*code.read(), code.TRAIN)
+    sources, versions = code.read()
+    digests = code.digests(sources, versions, code.TRAIN)
+
+    def fingerprint(row: dict[str, Any]) -> str:
+        return code.fingerprint(row, digests)
+
     texts: dict[Path, str] = {}
     studies: dict[str, dict[str, Row]] = {}
+    metrics: dict[str, str] = {}
     for study, selection in params["studies"].items():
-        declared, rows = composition.compose(
-            CONF, study, params, read_sheet, lambda row: code.fingerprint(row, digests)
-        )
+        declared, rows = composition.compose(CONF, study, params, read_sheet, fingerprint)
+        studies[study], metrics[study] = rows, declared.metric
         resolved = {name: composition.to_yaml(row.model_dump()) for name, row in rows.items()}
         title = composition.dataset_title(CONF, selection["dataset"])
         shown = presentation(study, declared, rows, resolved, selection["dataset"], title)
         texts |= {BUILD / "rows" / study / f"{name}.yaml": text for name, text in resolved.items()}
         texts[BUILD / "studies" / f"{study}.yaml"] = composition.to_yaml(shown)
         texts[BUILD / "answers" / f"{study}.yaml"] = composition.to_yaml(declared.model_dump(include=set(TOLD)))
-        studies[study] = rows
         texts |= net_facts(CONF / "study" / f"{study}.yaml", rows)
-    for folder in ("rows", "studies", "answers", "nets"):
+    rows_of = grid.rows_of(CONF, params, read_sheet, fingerprint)
+    composed = grid.compose_grid(CONF, params, studies, rows_of)
+    nets, curves = grid.compose_curves(CONF, params, rows_of)
+    texts |= grid_texts(composed) | curve_texts(curves, code.curve(sources, versions))
+    texts[BUILD / "grid.yaml"] = composition.to_yaml(
+        grid_presentation(metrics, composed, params["curves"], nets, curves)
+    )
+    texts[BUILD / "answers" / "grid.yaml"] = composition.to_yaml(grid.read_claims(CONF))
+    texts |= net_facts(Path("params.yaml"), {f"grid: {name}": row for name, row in composed.rows.items()})
+    for name, points in curves.items():
+        ends = list(points.items())[:: len(points) - 1]  # Keras is asked of these alone: the others differ in a value
+        texts |= net_facts(Path("params.yaml"), {f"curves: {name} at {value:g}": row for value, row in ends})
+    for folder in ("rows", "studies", "answers", "curves", "nets"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
     for path, text in texts.items():
         write_atomically(path, text)
+    for needed in (BUILD / "curves", CURVES):  # DVC looks into them also where there is no curve
+        needed.mkdir(parents=True, exist_ok=True)
     for record in Path("results/runs").glob("*/*.json"):  # DVC removes it before its row trains anew
         keep(record, BUILD / "records" / record.parent.name / record.name)
-    say_slow(studies)
-    print(f"{sum(map(len, studies.values()))} rows of {len(studies)} studies")
+    say_slow({**studies, grid.GRID: dict(composed.rows)})
+    n_rows = sum(map(len, studies.values()))
+    print(f"{n_rows} rows of {len(studies)} studies, {len(composed.rows)} more of the grid, {len(curves)} curves")
+
+
+def grid_texts(composed: grid.Grid) -> dict[Path, str]:
+    """The files of the grid's own rows, and the list that dvc.yaml reads."""
+    texts = {
+        BUILD / "rows" / grid.GRID / f"{name}.yaml": composition.to_yaml(row.model_dump())
+        for name, row in composed.rows.items()
+    }
+    return {**texts, GRID: composition.to_yaml({"rows": {f"{grid.GRID}/{name}": {} for name in composed.rows}})}
+
+
+def curve_texts(curves: dict[str, dict[float, Row]], digest: str) -> dict[Path, str]:
+    """The files that the curves are trained from; `digest`: of the code that records them."""
+    return {
+        BUILD / "curves" / f"{name}.yaml": composition.to_yaml(
+            {
+                "curve": name,
+                "code": digest,
+                "points": [{"strength": strength, "row": row.model_dump()} for strength, row in points.items()],
+            }
+        )
+        for name, points in curves.items()
+    }
 
 
 def say_slow(studies: dict[str, dict[str, Row]]) -> None:
@@ -98,59 +142,6 @@ def _asked(where: str, row: Row) -> str:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def presentation(study: str, declared: Study, rows: dict[str, Row], texts: dict[str, str], dataset: str, title: str):
-    """What aggregate, plot and report need to know of a study, as plain data."""
-    shown = declared.model_dump(exclude={"rows", *TOLD})
-    compared = len({row.dropout for row in rows.values()}) > 1
-    return {
-        "name": study,
-        **shown,
-        "dataset": dataset,
-        "dataset_title": title,
-        "higher_is_better": declared.metric.endswith("accuracy"),
-        "n_seeds": next(iter(rows.values())).seeds,
-        "rows": {
-            name: {
-                **row.model_dump(exclude={"overrides"}),
-                **regularization(rows[name], compared),
-                "context": context(row.overrides, study),
-                "config_digest": hashlib.sha256(texts[name].encode()).hexdigest(),
-            }
-            for name, row in declared.rows.items()
-        },
-    }
-
-
-def regularization(row: Row, dropout_compared: bool) -> dict[str, Any]:
-    """The row's coefficients that are not zero, and one word or two that name its kind of regularization.
-
-    A dropout that all rows of the study share is part of the model.
-    """
-    coefficients = {
-        place: {name: value for name, value in getattr(row.regularizers, place).model_dump().items() if value}
-        for place in Regularizers.model_fields
-    }
-    coefficients = {place: values for place, values in coefficients.items() if values}
-    kinds = [f"{place} {'_'.join(values)}" for place, values in coefficients.items()]
-    if dropout_compared and row.dropout:
-        kinds.append("dropout")
-    if row.optimizer.name == "adamw":
-        kinds.append("weight decay")
-    return {
-        "regularizers": coefficients,
-        "regularizer": "none" if not kinds else kinds[0] if len(kinds) == 1 else "mixed",
-        "dropout": row.dropout,
-    }
-
-
-def context(overrides: list[str], study: str) -> str:
-    """What a row changes besides regularization: rows that agree in it differ in regularization alone. So do Keras'
-    files <study>-<row>.json, as `regbench new` writes them."""
-    places = (f"{place}." for place in Regularizers.model_fields)
-    regularizing = ("regularizer@", *places, "model.dropout", f"model.keras={study}-")
-    return ", ".join(override for override in overrides if not override.startswith(regularizing))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from stages.core.base.files import write_atomically
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
 from stages.core.report import page as report
-from stages.core.results import checked_csv
+from stages.core.results import across, checked_csv
 from stages.core.results.frames import read_frames, read_study
 from stages.core.results.table_schemas import OVERVIEW
 
@@ -25,7 +25,8 @@ def main() -> None:
     results = [read(name) for name in read_yaml(Path("params.yaml"))["studies"]]
     overview = read_overview({of_study.study["name"] for of_study in results})
     templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir())}
-    write_atomically(REPORT, report.to_html(results, overview, templates))
+    found = across.read(BUILD, RESULTS / "tables")
+    write_atomically(REPORT, report.to_html(results, overview, templates, found, read_figures("grid")))
     print(REPORT)
 
 

@@ -29,7 +29,14 @@ MAY_IMPORT = {  # packages of stages/core; nothing outside them may
     "pooch requests urllib urllib3 socket http ftplib ssl": {"data"},
 }
 ARITHMETIC = {"numpy", "scipy", "statsmodels", "sklearn", "tensorflow", "keras", "matplotlib", "seaborn"}
-READING = ("aggregate", "plot", "answers", "overview", "report")  # stages that need no more than what was recorded
+READING = (
+    "aggregate",
+    "plot",
+    "grid",
+    "answers",
+    "overview",
+    "report",
+)  # stages that need no more than what was recorded
 
 FILES = sorted((ROOT / "stages").rglob("*.py"))
 CORE = {path: path.relative_to(ROOT / "stages/core").parts[0] for path in FILES if "core" in path.parts}
@@ -186,7 +193,8 @@ def test_results_outlive_the_failure_of_their_stage():
 
 def test_the_pipeline_trains_the_selected_studies():
     selected = composition.load_params(ROOT / "params.yaml")["studies"]
-    assert set(PIPELINE["vars"]) == {f"conf/study/{study}.yaml:rows" for study in selected}
+    of_studies = {f"conf/study/{study}.yaml:rows" for study in selected}
+    assert set(PIPELINE["vars"]) == {*of_studies, "results/grid.yaml:rows"}
     assert set(selected) <= {path.stem for path in (ROOT / "conf/study").glob("*.yaml")}
 
 

@@ -45,6 +45,8 @@ def changed():
 def test_files(workspace):
     assert list(written()) == [
         "build/answers/demo.yaml",
+        "build/answers/grid.yaml",
+        "build/grid.yaml",
         "build/rows/demo/l2.yaml",
         "build/rows/demo/none.yaml",
         "build/studies/demo.yaml",
@@ -105,7 +107,9 @@ def test_a_deselected_study_leaves_nothing(workspace):
     edit(workspace / "params.yaml", "  demo: {dataset: digits, seeds: 2}", "  other: {dataset: digits, seeds: 2}")
     compose.main()
     assert list(written()) == [
+        "build/answers/grid.yaml",
         "build/answers/other.yaml",
+        "build/grid.yaml",
         "build/rows/other/l2.yaml",
         "build/rows/other/none.yaml",
         "build/studies/other.yaml",

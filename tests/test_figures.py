@@ -252,10 +252,10 @@ def test_the_grid_is_grey_where_nothing_can_be_told():
     )
     axes, _ = effects(grid, "Change in skill").axes
     shown = axes.collections[0].get_array()
-    assert np.ma.getmaskarray(shown).tolist() == [[False, False], [True, True]]
+    assert np.ma.getmaskarray(shown).tolist() == [[False, True], [False, True]]
     assert shown.compressed().tolist() == [0.1, -0.2]
     assert axes.collections[0].get_clim() == (-0.2, 0.2)
-    assert [text.get_text() for text in axes.texts] == ["+0.100", "−0.200", "+0.010", "✕"]
+    assert [text.get_text() for text in axes.texts] == ["+0.100", "+0.010", "−0.200", "✕"]
 
 
 def test_a_response_shows_means_band_own_coefficient_and_where_it_tips():

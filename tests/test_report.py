@@ -15,6 +15,7 @@ from test_records import a_config, a_record, a_study
 from stages import compose
 from stages import report as stage
 from stages.core.base.errors import UserError
+from stages.core.base.text import one_line
 from stages.core.config.study import Study
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
@@ -32,6 +33,7 @@ RESULTS = [ROOT / "results" / name for name in ("datasets", "figures", "overview
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in stage.TEMPLATES.iterdir()}
 TRANSLATOR = translations.read(TEMPLATES[report.CHINESE])
 NAN = math.nan
+GRID_CLAIMS = read_yaml(ROOT / "conf/grid.yaml")["claims"]
 DATASETS = {"scikit-learn's digits (8 × 8 pixels)", "CIFAR-10 as JPEG"}  # titles, in conf/dataset
 HOSTILE = "<script>window.hurt = true</script><img src=x onerror='window.hurt = true'>\"'&{{ 7 * 7 }}"
 SVG = (
@@ -242,6 +244,7 @@ def declared():
         study = Study.model_validate({key: value for key, value in text.items() if key in Study.model_fields})
         yield from translations.sentences({"dataset_title": "", **study.model_dump()})
     yield from translations.sentences({**dict.fromkeys(translations.SAID, ""), **GENERAL})
+    yield from (one_line(claim[part]) for claim in GRID_CLAIMS for part in ("claim", "because"))
 
 
 def words_of(text):

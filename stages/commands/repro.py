@@ -30,7 +30,14 @@ def main() -> None:
     n_cores = cores.available(os.environ)
     gpus = [] if read_yaml(Path("params.yaml"))["device"] == "cpu" else cores.gpus(os.environ)
     if cores.at_once(n_cores, jobs, len(gpus)) == 1:  # nothing is won by more processes than plain DVC has
-        sys.exit(dvc.repro(*(["--keep-going"] if jobs > 1 else [])))
+        sys.exit(plain(["--keep-going"] if jobs > 1 else []))
     stages = dvc.stale_rows()
     places = cores.at_once(n_cores, min(jobs, len(stages) or 1), len(gpus))
     driver.run(stages, nullcontext(Local(stages, places, n_cores, gpus)), retries=0)
+
+
+def plain(options: list[str]) -> int:
+    """DVC's own, and once more if it found new rows of the grid: it knows those alone that there were when it began."""
+    before = merging.GRID.read_bytes() if merging.GRID.is_file() else None
+    code = dvc.repro(*options)
+    return code or (dvc.repro(*options) if merging.GRID.is_file() and merging.GRID.read_bytes() != before else code)

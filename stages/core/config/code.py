@@ -60,6 +60,12 @@ def digests(sources: Sources, versions: Versions, stage: str) -> dict[str, str]:
     return {part: reached.digest(versions, READS_NO_NUMBER) for part, reached in found.items()}
 
 
+def curve(sources: Sources, versions: Versions) -> str:
+    """The digest of the code that records a response curve, without what trains its points: these have their own."""
+    reached = reach(sources, "stages.curve", [*READING, "stages.core.records.recording"])
+    return reached.digest(versions, READS_NO_NUMBER)
+
+
 def reader(root: Path = ROOT) -> str:
     """The digest of the code and the packages that make arrays of a data set's files."""
     sources, versions = read(root)

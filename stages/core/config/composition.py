@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,14 @@ import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
 from stages.core.base.errors import UserError
 from stages.core.base.text import one_line
 from stages.core.config.dataset import PublishedDataset, Sheet
 from stages.core.config.row import Regularizers, Row
-from stages.core.config.study import Params, ReportedRow, Study
+from stages.core.config.study import Params, Study
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_yaml
 
@@ -34,8 +38,10 @@ ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a f
 UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no XML may hold them
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
+REGULARIZATION = "regularization"  # the group of named ones; what a file says of itself stands under this key
 OVERRIDE = re.compile(  # what a row may set; its data set is chosen in params.yaml
-    rf"((dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)}))=.*"
+    rf"(\+?\+?(dataset\.\w+|{'|'.join(PARTS[1:])})(\.\w+)*|regularizer@({'|'.join(Regularizers.model_fields)})"
+    rf"|{REGULARIZATION})=.*"
 )
 USUAL_GROUPS = {
     "/dataset": "???",  # params.yaml says which
@@ -90,14 +96,8 @@ def compose(
         UserError: one line that names file, row and key.
     """
     path = conf / "study" / f"{study}.yaml"
-    _known("params.yaml: studies", study, conf / "study")
-    _known(f"params.yaml: studies.{study}.dataset", params["studies"][study]["dataset"], conf / "dataset")
-    sheet = read_sheet(params["studies"][study]["dataset"])
-    text = read_yaml(path)
-    _refuse_unknown_keys(text, str(path), {"defaults"})
-    described = read_yaml(conf / "dataset" / f"{params['studies'][study]['dataset']}.yaml")
-    text = completed(text, study, described.get("classes") is not None, "test_x" in sheet.arrays)
-    text["rows"] = _row_names(path, study, text.get("rows"))
+    maker = _Maker(conf, study, params, read_sheet, fingerprint)
+    text = {**maker.text, "rows": _row_names(path, study, maker.text.get("rows"))}
     declared = validate(Study, {key: value for key, value in text.items() if key in Study.model_fields}, str(path))
     for key in ("baseline", "asked", "fixed"):
         row = getattr(declared, key)
@@ -106,17 +106,56 @@ def compose(
     for name, row in declared.rows.items():
         if row.reported_log is not None and row.reported_log not in declared.reported_logs:
             raise UserError(f"{path}: row {name}: reported_log: no log is called {one_line(row.reported_log)}")
-    rows = {}
+    return declared, maker.rows({name: row.overrides for name, row in declared.rows.items()})
+
+
+def compose_rows(
+    conf: Path,
+    study: str,
+    overrides: Mapping[str, list[str]],
+    params: dict[str, Any],
+    read_sheet: Callable[[str], Sheet],
+    fingerprint: Callable[[dict[str, Any]], str],
+) -> dict[str, Row]:
+    """Compose and check rows of a study from their overrides by name; arguments and errors as of `compose`."""
+    return _Maker(conf, study, params, read_sheet, fingerprint).rows(overrides)
+
+
+def compose_changed(
+    conf: Path,
+    study: str,
+    overrides: list[str],
+    changes: Mapping[str, Mapping[str, Any]],
+    params: dict[str, Any],
+    read_sheet: Callable[[str], Sheet],
+    fingerprint: Callable[[dict[str, Any]], str],
+) -> dict[str, Row]:
+    """Rows of a study that share their overrides: by name, what is merged into what these give, as nested mappings.
+
+    Hydra composes once for all of them, which takes most of the time. The rest is as of `compose_rows`.
+    """
+    maker = _Maker(conf, study, params, read_sheet, fingerprint)
     with _hydra(conf):
-        # Hydra reads its primary configuration anew for every row; without the other rows that stays as short as it is.
-        head = {key: value for key, value in text.items() if key != "rows"}
-        ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
-        for name, row in declared.rows.items():
-            where = f"{path}: row {name}"
-            balanced = declared.metric.endswith("balanced_accuracy")
-            rows[name] = _compose_row(conf, where, study, name, row, params, sheet, fingerprint, balanced)
-            _check_splits(where, declared.metric, rows[name], "test_x" in sheet.arrays)
-    return declared, rows
+        base = maker.composed("+".join([*changes][:1]), overrides)
+    OmegaConf.set_struct(base, False)
+    return {name: maker.row(name, OmegaConf.merge(base, change)) for name, change in changes.items()}
+
+
+def variants(overrides: Iterable[str]) -> list[list[str]]:
+    """The combinations that overrides of one or several values stand for: a=1,2 b=3 are [a=1, b=3] and [a=2, b=3].
+
+    Raises:
+        UserError: one is no override as Hydra writes them.
+    """
+    choices = []
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+            values = override.sweep_string_iterator() if override.is_sweep_override() else [text.partition("=")[2]]
+            choices.append([f"{text.partition('=')[0]}={value}" for value in values])
+        except Exception as error:  # Hydra's parser raises several kinds
+            raise UserError(f"{one_line(text)}: is no override: {one_line(error)}") from None
+    return [list(combination) for combination in product(*choices)]
 
 
 def completed(text: dict[str, Any], study: str, classes: bool, test: bool) -> dict[str, Any]:
@@ -196,48 +235,102 @@ def _row_names(path: Path, study: str, rows: Any) -> dict[str, Any]:
     return names
 
 
-def _compose_row(
-    conf: Path,
-    where: str,
-    study: str,
-    name: str,
-    row: ReportedRow,
-    params: dict[str, Any],
-    sheet: Sheet,
-    fingerprint: Callable[[dict[str, Any]], str],
-    balanced: bool,
-) -> Row:
-    entry = params["studies"][study]
-    for override in row.overrides:
-        if not OVERRIDE.fullmatch(override):
-            raise UserError(f"{where}: overrides: {one_line(override)}: must set a value of {', '.join(PARTS)}")
-    declared, values = _hydra_compose(where, f"study/{HEAD}", [f"dataset={entry['dataset']}", *row.overrides])
-    _refuse_code(declared, where)
-    _refuse_unknown_keys(values, where)
-    parts = {key: values[key] for key in PARTS if key in values}
-    model = _mapping(parts.pop("model", None), where, "model")
-    _refuse_unused_settings(declared["model"], where)
-    dataset = _mapping(parts.pop("dataset"), where, "dataset")
-    if dataset.get("name") != entry["dataset"]:
-        raise UserError(f"{where}: dataset.name: must be {entry['dataset']}, as the file and params.yaml have it")
-    data = {
-        "study": study,
-        "row": name,
-        "seeds": entry["seeds"],
-        "device": params["device"],
-        "dataset": _training_part_of_dataset(dataset, sheet, where),
-        **_net(conf, model, where),
-        "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
-        **parts,
-    }
-    if balanced and isinstance(data.get("training"), dict):
-        data["training"] = {**data["training"], "balanced": True}
-    return validate(Row, {**data, "fingerprint": fingerprint(data)}, where)
+@dataclass(frozen=True)
+class _Maker:
+    """Makes rows of a study; arguments as of `compose`."""
+
+    conf: Path
+    study: str
+    params: dict[str, Any]
+    read_sheet: Callable[[str], Sheet]
+    fingerprint: Callable[[dict[str, Any]], str]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return self.params["studies"][self.study]
+
+    @cached_property
+    def sheet(self) -> Sheet:
+        _known(f"params.yaml: studies.{self.study}.dataset", self.entry["dataset"], self.conf / "dataset")
+        return self.read_sheet(self.entry["dataset"])
+
+    @cached_property
+    def text(self) -> dict[str, Any]:
+        """The study's file, completed."""
+        _known("params.yaml: studies", self.study, self.conf / "study")
+        text = read_yaml(self._path)
+        _refuse_unknown_keys(text, str(self._path), {"defaults"})
+        sheet = self.sheet
+        described = read_yaml(self.conf / "dataset" / f"{self.entry['dataset']}.yaml")
+        return completed(text, self.study, described.get("classes") is not None, "test_x" in sheet.arrays)
+
+    def rows(self, overrides: Mapping[str, list[str]]) -> dict[str, Row]:
+        """The rows by name."""
+        with _hydra(self.conf):
+            return {name: self.row(name, self.composed(name, of_row)) for name, of_row in overrides.items()}
+
+    def composed(self, name: str, overrides: list[str]) -> DictConfig:
+        """What Hydra makes of a row's overrides."""
+        for override in overrides:
+            if not OVERRIDE.fullmatch(override):
+                known = ", ".join(PARTS)
+                raise UserError(f"{self._where(name)}: overrides: {one_line(override)}: must set a value of {known}")
+        # Hydra reads its primary configuration anew for every row; without the rows that stays as short as it is.
+        head = {key: value for key, value in self.text.items() if key != "rows"}
+        if any(override.startswith(f"{REGULARIZATION}=") for override in overrides):
+            head["defaults"] = [*head["defaults"], {f"/{REGULARIZATION}": "none"}]
+        ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
+        dataset = f"dataset={self.entry['dataset']}"
+        try:
+            return hydra.compose(f"study/{HEAD}", overrides=[dataset, *overrides])
+        except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
+            raise UserError(f"{self._where(name)}: {one_line(error)}") from None
+
+    def row(self, name: str, composed: Any) -> Row:
+        """The resolved row."""
+        where, entry = self._where(name), self.entry
+        declared, values = _plain(where, composed)
+        _refuse_code(declared, where)
+        _refuse_unknown_keys(values, where)
+        parts = {key: values[key] for key in PARTS if key in values}
+        model = _mapping(parts.pop("model", None), where, "model")
+        _refuse_unused_settings(declared["model"], where)
+        dataset = _mapping(parts.pop("dataset"), where, "dataset")
+        if dataset.get("name") != entry["dataset"]:
+            raise UserError(f"{where}: dataset.name: must be {entry['dataset']}, as the file and params.yaml have it")
+        data = {
+            "study": self.study,
+            "row": name,
+            "seeds": entry["seeds"],
+            "device": self.params["device"],
+            "dataset": _training_part_of_dataset(dataset, self.sheet, where),
+            **_net(self.conf, model, where),
+            "regularizers": {kind: parts.pop(kind, None) for kind in Regularizers.model_fields},
+            **parts,
+        }
+        metric = str(self.text.get("metric"))
+        if metric.endswith("balanced_accuracy") and isinstance(data.get("training"), dict):
+            data["training"] = {**data["training"], "balanced": True}
+        made = validate(Row, {**data, "fingerprint": self.fingerprint(data)}, where)
+        _check_splits(where, metric, made, "test_x" in self.sheet.arrays)
+        return made
+
+    @property
+    def _path(self) -> Path:
+        return self.conf / "study" / f"{self.study}.yaml"
+
+    def _where(self, name: str) -> str:
+        return f"{self._path}: row {name}"
 
 
 def _net(conf: Path, model: dict[str, Any], where: str) -> dict[str, Any]:
-    """The net as a row has it: a chain of layers, or what a file beside the model's holds, as of to_json."""
+    """The net as a row has it: a chain of layers, or what a file beside the model's holds, as of to_json.
+
+    A dropout whose rate is null is not there.
+    """
     net: dict[str, Any] = {key: model[key] for key in ("layers", "keras") if key in model}
+    if isinstance(net.get("layers"), list):
+        net["layers"] = [layer for layer in net["layers"] if not _is_no_dropout(layer)]
     if "keras" not in net:
         return {"layers": None, **net}
     name = net["keras"]
@@ -251,13 +344,16 @@ def _net(conf: Path, model: dict[str, Any], where: str) -> dict[str, Any]:
     return net
 
 
-def _hydra_compose(where: str, name: str, overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The composed configuration as it is written, and with its references replaced by values."""
+def _is_no_dropout(layer: Any) -> bool:
+    return isinstance(layer, dict) and layer.get("type") == "dropout" and layer.get("rate", 0) is None
+
+
+def _plain(where: str, composed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A composed configuration as it is written, and with its references replaced by values."""
     try:
-        composed = hydra.compose(name, overrides=overrides)
         written = OmegaConf.to_container(composed, resolve=False)
         return written, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-    except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
+    except Exception as error:  # as above
         raise UserError(f"{where}: {one_line(error)}") from None
 
 
@@ -303,7 +399,7 @@ def _refuse_code(values: dict[str, Any], where: str) -> None:
 
 def _refuse_unknown_keys(values: dict[str, Any], where: str, more: Iterable[str] = ()) -> None:
     for key in values:
-        if key not in {*Study.model_fields, *PARTS, *more}:
+        if key not in {*Study.model_fields, *PARTS, REGULARIZATION, *more}:
             raise UserError(f"{where}: {one_line(key)}: unknown key")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from stages.core.config.validation import Count, Finite, Schema, Share
+from stages.core.config.validation import Count, Finite, NotNegative, Schema, Share
 
 
 class Selection(Schema):
@@ -16,12 +16,61 @@ class Selection(Schema):
     seeds: Annotated[Count, Field(le=10_000)]
 
 
+class GridNet(Schema):
+    """A net of the grid: the seeds of its cells that are no row of a study, and which regularizations it gets (None:
+    all)."""
+
+    seeds: Count
+    regularizations: list[str] | None = None
+
+
+class Curve(Schema):
+    """A response curve: a net at several strengths of what the Hydra key `strength` sets.
+
+    `own`: the document's strength; `overrides`: what else is different; `seeds`: of each strength.
+    """
+
+    net: str
+    strength: Annotated[
+        str, Field(pattern=r"^(kernel|bias|activity)\.l[12]$|^model\.dropout$|^optimizer\.weight_decay$")
+    ]
+    values: Annotated[list[NotNegative], Field(min_length=2)]
+    seeds: Count
+    own: NotNegative | None = None
+    overrides: list[str] = []
+
+    @model_validator(mode="after")
+    def _rising(self) -> Curve:
+        if sorted({*self.values}) != self.values:
+            raise ValueError("values: must rise, each one once")
+        return self
+
+
 class Params(Schema):
-    """All of params.yaml; `cifar10` is for dvc.yaml, which lists the data sets to fetch."""
+    """All of params.yaml; `cifar10` is for dvc.yaml, which lists the data sets to fetch, `strengths` for its curves."""
 
     device: Literal["auto", "cpu", "gpu"]
     cifar10: str | None = None
     studies: Annotated[dict[str, Selection], Field(min_length=1)]
+    grid: dict[str, GridNet] = {}
+    strengths: dict[str, list[NotNegative]] = {}
+    curves: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")], Curve] = {}
+
+
+class Net(Schema):
+    """All of conf/net/<name>.yaml: a study's net as it is there, or with overrides."""
+
+    label: Annotated[str, Field(min_length=1)]
+    study: str
+    overrides: list[str] = []
+
+
+class Regularization(Schema):
+    """What conf/regularization/<name>.yaml says of itself. `nets`: the nets that it is for, with what each sets; None:
+    all nets."""
+
+    label: Annotated[str, Field(min_length=1)]
+    nets: dict[str, dict[str, dict[str, Any]]] | None = None
 
 
 class ReportedRow(Schema):
@@ -66,6 +115,12 @@ class Claim(Schema):
     holds: str
     because: str
     needs: list[str] = []
+
+
+class Claims(Schema):
+    """All of conf/grid.yaml: what is said across all nets."""
+
+    claims: list[Claim] = []
 
 
 class Verdict(Schema):

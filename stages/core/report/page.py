@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from stages.core.report import drawings, translations
 from stages.core.report import tables as report_tables
 from stages.core.report.translations import LANGUAGES, Translator, in_all
 from stages.core.results import answers, statistics, tables
+from stages.core.results.across import Across
 from stages.core.results.frames import Frames
 from stages.core.results.general import GENERAL
 
@@ -54,13 +56,21 @@ class Fact:
     values: Mapping[str, list[str]]
 
 
-def to_html(results: Sequence[Results], overview: pd.DataFrame | None, templates: Mapping[str, str]) -> str:
+def to_html(
+    results: Sequence[Results],
+    overview: pd.DataFrame | None,
+    templates: Mapping[str, str],
+    across: Across | None = None,
+    across_figures: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
     """The page.
 
     Args:
         results: of each study, in the order of the page.
         overview: the frame of results/overview.csv, None if it is not there.
         templates: the texts of PAGE, SCRIPT, STYLE and CHINESE by these names; the first is a Jinja template.
+        across: the grid and the curves, None if they are not there.
+        across_figures: their SVG by name.
 
     Raises:
         UserError: a template of an answer is wrong, or a figure is not SVG.
@@ -69,6 +79,7 @@ def to_html(results: Sequence[Results], overview: pd.DataFrame | None, templates
     studies = {of_study.study["name"]: of_study.study for of_study in results}
     return _template(templates[PAGE], translator).render(
         studies=[_section(of_study, translator) for of_study in results],
+        across=None if across is None else _across(across, across_figures, translator),
         overview=None if overview is None else report_tables.overview(overview, studies, translator),
         reading=_reading(translator),
         languages=LANGUAGES,
@@ -118,25 +129,44 @@ def _section(results: Results, translator: Translator) -> dict[str, Any]:
     english, chinese = _answers(study, frames, translator)
     rows = answers.rows_of(study, frames)
     inline = partial(_inline, translator)
-    pairs = list(zip(english.claims, chinese.claims, strict=True))
     parts = ("cause", "change", "sure", "otherwise")
     return {
         **section,
         "verdict": {part: inline(getattr(english.verdict, part), getattr(chinese.verdict, part)) for part in parts},
         "snippet": english.verdict.snippet,
         "answer": inline(english.measured, chinese.measured),
-        "claims": [
-            {
-                "judgement": JUDGEMENTS[ours.holds] if ours.measured else "not_measured",
-                "said": inline(ours.said, theirs.said),
-                "because": inline(ours.because, theirs.because),
-            }
-            for ours, theirs in pairs
-        ],
+        "claims": _claims(english.claims, chinese.claims, translator),
         "comparison": report_tables.comparison(study, frames.table, rows, translator),
         "footnotes": report_tables.footnotes(rows.values()),
         "rankings": [report_tables.ranking(study, log, frames.curves, translator) for log in study["reported_logs"]],
     }
+
+
+def _across(across: Across, figures: Mapping[str, bytes], translator: Translator) -> dict[str, Any]:
+    """What the template shows of the grid and the curves."""
+    chinese = replace(across, templates=translator.claims(across.templates))
+    shown = drawings.drawings(figures, "grid", translator)
+    of = across.tables
+    return {
+        "heat_map": [drawing for drawing in shown if drawing.name == "effects"],
+        "curves": [drawing for drawing in shown if drawing.name != "effects"],
+        "grid": report_tables.grid(across.grid, of["grid"], translator) if across.grid["nets"] else None,
+        "tipping": report_tables.tipping(across.grid, of["tipping"], translator) if across.grid["curves"] else None,
+        "claims": _claims(across.claims, chinese.claims, translator),
+    }
+
+
+def _claims(
+    english: Iterable[answers.Claim], chinese: Iterable[answers.Claim], translator: Translator
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "judgement": JUDGEMENTS[ours.holds] if ours.measured else "not_measured",
+            "said": _inline(translator, ours.said, theirs.said),
+            "because": _inline(translator, ours.because, theirs.because),
+        }
+        for ours, theirs in zip(english, chinese, strict=True)
+    ]
 
 
 def _answers(study: Mapping[str, Any], frames: Frames, translator: Translator) -> tuple[answers.Answer, answers.Answer]:

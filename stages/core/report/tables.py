@@ -19,6 +19,7 @@ from stages.core.base.text import p_text
 from stages.core.report.translations import Translator
 from stages.core.results import diagnosis, tables
 from stages.core.results.answers import Row
+from stages.core.results.grid import NONE, SAME, TRAINED
 
 DASH = Markup(tables.DASH)
 NARROW = "\u202f"
@@ -108,6 +109,43 @@ def overview(frame: pd.DataFrame, studies: Mapping[str, Mapping[str, Any]], t: T
     return _layout("overview-table", t.word("overview_caption"), columns)
 
 
+def grid(shown: Mapping[str, Any], table: pd.DataFrame, t: Translator) -> Table:
+    """One line a regularization, one column a net, which is sorted by the difference in skill.
+
+    Args:
+        shown: build/grid.yaml.
+        table: of results/tables/grid.csv.
+    """
+    cells = {(line["net"], line["regularization"]): line for line in table.to_dict("records")}
+    labels = [_label(label, t) for label in shown["regularizations"].values()]
+    columns = [Column("label", t.word("label"), labels, number=False)]
+    for name, net in shown["nets"].items():
+        heading = Markup("{} <small>{}</small>").format(t.text(net["label"]), t.word(net["metric"]))
+        columns.append(Column(name, heading, [_grid_cell(cells[name, of], t) for of in shown["regularizations"]]))
+    return _layout("grid-table", t.word("grid_caption"), columns)
+
+
+def tipping(shown: Mapping[str, Any], table: pd.DataFrame, t: Translator) -> Table:
+    """One line a response curve: its best strength, and where its net stops learning.
+
+    Args:
+        shown: build/grid.yaml.
+        table: of results/tables/tipping.csv.
+    """
+    lines = table.to_dict("records")
+    names = [_cell(line["curve"], line["curve"].replace("_", " "), f"{line['strength']}") for line in lines]
+    columns = [
+        Column("curve", t.word("curve"), names, number=False),
+        Column("n", t.word("seeds"), [_number(line["n"], "g") for line in lines]),
+        Column("epochs", t.word("epochs"), [_number(line["epochs"], "g") for line in lines]),
+        *(
+            Column(name, t.word(f"tipping_{name}"), [_number(line[name], "g") for line in lines])
+            for name in ("own", "best", "best_low", "best_high", "learns", "stops")
+        ),
+    ]
+    return _layout("tipping-table", t.word("tipping_caption"), columns)
+
+
 # --- cells
 
 
@@ -165,6 +203,18 @@ def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row, t: 
     note = f"[{tables.DASH}]" if math.isnan(line["difference_low"]) else f"[{low},{NARROW}{high}]"
     note += _p_value(line["p_holm"])
     return _cell(line["difference"], Markup("{} {}").format(told, mean) if told else mean, note)
+
+
+def _grid_cell(line: Mapping[str, Any], t: Translator) -> Markup:
+    """The difference from the net without regularization, of that one its mean; the diagnosis below."""
+    if line["status"] != TRAINED:
+        return _cell(math.nan, t.word("same_row" if line["status"] == SAME else "not_trained"))
+    note = "" if line["diagnosis"] == diagnosis.LEARNING else t.word(line["diagnosis"])
+    if line["regularization"] == NONE:
+        return _cell(0.0, tables.with_spread(line["mean"], line["sd"])[0], note)
+    text = tables.difference_cell(pd.Series(line)).replace(" ", NARROW)
+    told = _tag(line["told"], t.word(line["told"])) if line["told"] else ""
+    return _cell(line["skill_difference"], Markup("{} {}").format(told, text) if told else text, note)
 
 
 def _p_value(p: float) -> str:

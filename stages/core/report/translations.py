@@ -6,7 +6,7 @@ The traditional ones stand in stages/templates/zh-Hant.yaml; the simplified ones
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -62,6 +62,10 @@ class Translator:
         said = {name: _mapped(study[name], lambda text: self.texts.get(one_line(text), text)) for name in SAID}
         rows = {row: {**entry, "label": self.chinese(entry["label"])} for row, entry in study["rows"].items()}
         return {**study, **said, "rows": rows}
+
+    def claims(self, templates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Claims with their sentences in Chinese; what has no translation stays."""
+        return [_mapped(template, lambda text: self.texts.get(one_line(text), text)) for template in templates]
 
     def _replaced(self, text: str) -> str:
         for pattern, chinese in self.phrases:

@@ -407,19 +407,30 @@ def _said(study: Mapping[str, Any], words: Mapping[str, Any]) -> Answer:
     name = study["name"]
     templates = study["answer"] or GENERAL["answer"]
     claims = [
-        _claim(claim, words, f"{name}.yaml: answer.claims.{number}") for number, claim in enumerate(templates["claims"])
+        claim(of_page, words, f"conf/study/{name}.yaml: answer.claims.{number}")
+        for number, of_page in enumerate(templates["claims"])
     ]
-    measured = _render(templates["measured"], words, f"{name}.yaml: answer.measured")
-    return Answer(_verdict(study["verdict"] or GENERAL["verdict"], words, f"{name}.yaml: verdict"), measured, claims)
+    measured = _render(templates["measured"], words, f"conf/study/{name}.yaml: answer.measured")
+    verdict = _verdict(study["verdict"] or GENERAL["verdict"], words, f"conf/study/{name}.yaml: verdict")
+    return Answer(verdict, measured, claims)
 
 
-def _claim(claim: Mapping[str, Any], words: Mapping[str, Any], where: str) -> Claim:
-    said = _render(claim["claim"], words, f"{where}.claim")
-    if not _has(words, claim["needs"]):
+def claim(template: Mapping[str, Any], words: Mapping[str, Any], where: str) -> Claim:
+    """A claim, decided.
+
+    Args:
+        template: as of `config.study.Claim`.
+        words: the vocabulary; the keys of its `rows` are what a claim can need.
+        where: where it stands, for errors.
+
+    Raises:
+        UserError: the template is wrong.
+    """
+    said = _render(template["claim"], words, f"{where}.claim")
+    if not _has(words, template["needs"]):
         return Claim(said, None, "", measured=False)
-    return Claim(
-        said, _finding(claim["holds"], words, f"{where}.holds"), _render(claim["because"], words, f"{where}.because")
-    )
+    holds = _finding(template["holds"], words, f"{where}.holds")
+    return Claim(said, holds, _render(template["because"], words, f"{where}.because"))
 
 
 def _verdict(verdicts: Iterable[Mapping[str, Any]], words: Mapping[str, Any], where: str) -> Verdict:
@@ -438,7 +449,7 @@ def _verdict(verdicts: Iterable[Mapping[str, Any]], words: Mapping[str, Any], wh
             return Verdict(**{part: _render(verdict[part], words, f"{place}.{part}") for part in parts})
         reasons += [_inline(condition) for condition, finding in findings.items() if not finding][:1]
     raise UserError(
-        f"conf/study/{where}: none holds any more: {'; '.join(reasons) or 'all need rows that are missing'}"
+        f"{where}: none holds any more: {'; '.join(reasons) or 'all need rows that are missing'}"
     )
 
 
@@ -450,9 +461,7 @@ def _section(study: Mapping[str, Any], frames: Frames) -> str:
     name, found = study["name"], answer(study, frames)
     data, seeds = escape(study["dataset_title"]), _seeds(study["n_seeds"])
     verdict = found.verdict
-    claims = [
-        f"- {claim.said} **{_judgement(claim, study['n_seeds'])}** {claim.because}".rstrip() for claim in found.claims
-    ]
+    claims = [claim_line(claim, _seeds(study["n_seeds"])) for claim in found.claims]
     return "\n\n".join(
         [
             f"## {escape(study['title'])}",
@@ -531,10 +540,11 @@ def _tenths(value: float) -> str:
     return tables.DASH if math.isnan(value) else f"{value:.1f}"
 
 
-def _judgement(claim: Claim, n: int) -> str:
-    if not claim.measured:
-        return "Not measured yet."
-    return {True: "Holds.", False: "Does not hold.", None: f"Cannot be told with {_seeds(n)}."}[claim.holds]
+def claim_line(claim: Claim, seeds: str) -> str:
+    """A claim as an entry of a Markdown list; `seeds`: what it was decided with."""
+    judgements = {True: "Holds.", False: "Does not hold.", None: f"Cannot be told with {seeds}."}
+    judgement = judgements[claim.holds] if claim.measured else "Not measured yet."
+    return f"- {claim.said} **{judgement}** {claim.because}".rstrip()
 
 
 def _seeds(n: int) -> str:
@@ -610,7 +620,7 @@ def _evaluated(evaluate, where: str):
     try:
         return evaluate()
     except (UserError, TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise UserError(f"conf/study/{where}: {_inline(str(error))}") from None
+        raise UserError(f"{where}: {_inline(str(error))}") from None
 
 
 def _inline(text: str) -> str:

@@ -199,3 +199,81 @@ OVERVIEW = _schema(
     ],
 )
 """Columns, units, ranges and key of results/overview.csv."""
+
+GRID = _schema(
+    "grid",
+    ["net", "regularization"],
+    {
+        "net": _key("name of the net, a file of conf/net"),
+        "regularization": _key("name of the regularization, a file of conf/regularization"),
+        "label": _text("the regularization as the documents write it", pa.Check.str_length(min_value=1)),
+        "study": _key("study whose data, optimizer and budget the net has"),
+        "row": _text("study/row of the record; nothing where there is no such row"),
+        "status": _text("what there is", pa.Check.isin(["trained", "the same row as none", "not trained"])),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
+        "n": _count("seeds that the row and none have", 0),
+        "mean": _number("mean over the finite seeds", "metric", pa.Check.ge(0)),
+        "sd": _number("standard deviation over the finite seeds", "metric", pa.Check.ge(0)),
+        "difference": _number("mean paired difference from the net's none", "metric"),
+        "difference_low": _number("lower end of its 95 % interval", "metric"),
+        "difference_high": _number("upper end of its 95 % interval", "metric"),
+        "p_value": _number("two-sided paired t-test", "probability", pa.Check.in_range(0, 1)),
+        "p_holm": _number("p_value adjusted over the net's cells", "probability", pa.Check.in_range(0, 1)),
+        "skill_difference": _number("the difference as a share of the way from guessing to perfection", "share"),
+        "skill_low": _number("lower end of its 95 % interval", "share"),
+        "skill_high": _number("upper end of its 95 % interval", "share"),
+        "told": _text("can it be told from noise", pa.Check.isin(["better", "worse", ""])),
+        "diagnosis": _text("what became of the row", pa.Check.isin([*diagnosis.NAMES, ""])),
+        "evidence": _text("the figures the diagnosis rests on"),
+    },
+    checks=[
+        _ordered("difference_low", "difference"),
+        _ordered("difference", "difference_high"),
+        _ordered("skill_low", "skill_high"),
+        _ordered("p_value", "p_holm"),
+        _accuracies_are_shares(["mean"], measured="metric"),
+    ],
+)
+"""Columns, units, ranges and key of results/tables/grid.csv."""
+
+RESPONSES = _schema(
+    "responses",
+    ["curve", "strength", "seed"],
+    {
+        "curve": _key("name of the curve in params.yaml"),
+        "strength": _number("of the regularizer", "of the regularizer", pa.Check.ge(0)),
+        "seed": _count("seed, from 0", 0),
+        "metric": _text("split and metric", _SPLIT_AND_METRIC),
+        "train": _number("on the training samples, final weights", "metric", pa.Check.ge(0)),
+        "held_out": _number("on the metric's samples, final weights", "metric", pa.Check.ge(0)),
+        "train_skill": _number("share of the way from guessing to perfection", "share", pa.Check.le(1)),
+        "held_out_skill": _number("the same on the metric's samples", "share", pa.Check.le(1)),
+        "penalty_share": _number("share of the penalty in the loss of epoch 1", "share", pa.Check.in_range(0, 1)),
+        "fails": _text("no better than guessing, or diverged", _YES_OR_NO),
+    },
+    checks=[_accuracies_are_shares(["train", "held_out"], measured="metric")],
+)
+"""Columns, units, ranges and key of results/tables/responses.csv."""
+
+TIPPING = _schema(
+    "tipping",
+    ["curve"],
+    {
+        "curve": _key("name of the curve in params.yaml"),
+        "net": _key("name of the net, a file of conf/net"),
+        "strength": _text("what grows stronger", pa.Check.str_length(min_value=1)),
+        "epochs": _count("epochs trained", 1),
+        "n": _count("seeds; 0 where the curve is not trained", 0),
+        "strongest": _number("strongest point", "of the regularizer", pa.Check.ge(0)),
+        "own": _number("the document's", "of the regularizer", pa.Check.ge(0)),
+        "own_penalty_share": _number("share of the penalty in the loss of epoch 1 there", "share"),
+        "best": _number("point with the best mean on the metric's samples", "of the regularizer", pa.Check.ge(0)),
+        "best_low": _number("weakest point that cannot be told from it", "of the regularizer", pa.Check.ge(0)),
+        "best_high": _number("strongest such point", "of the regularizer", pa.Check.ge(0)),
+        "best_skill": _number("its mean skill", "share", pa.Check.le(1)),
+        "learns": _number("strongest point up to which every seed learns", "of the regularizer", pa.Check.ge(0)),
+        "stops": _number("weakest point from which on most seeds do not", "of the regularizer", pa.Check.ge(0)),
+    },
+    checks=[_ordered("best_low", "best"), _ordered("best", "best_high"), _ordered("learns", "stops")],
+)
+"""Columns, units, ranges and key of results/tables/tipping.csv."""

@@ -326,14 +326,14 @@ def _markdown_table(study: Mapping[str, Any], table: pd.DataFrame) -> str:
     columns = [
         (escape(headings["label"]), "---", [escape(line.label) for line in lines]),
         (escape(headings["reported"]), "---:", [_reported_cell(line, marks.get(line.row, "")) for line in lines]),
-        (f"{split} {metric}, mean ± sd (n)", "---:", [_mean_cell(line) for line in lines]),
+        (f"{split} {metric}, mean ± sd (n)", "---:", [mean_cell(line) for line in lines]),
         *(
             (f"{name} {metric}", "---:", [_fixed(getattr(line, name), _decimals(line.sd)) for line in lines])
             for name in SPLITS
             if name != split
         ),
-        (f"difference from {baseline} [95 % interval]", "---:", [_difference_cell(line) for line in lines]),
-        ("p (Holm)", "---:", [_p_cell(line.p_holm) for line in lines]),
+        (f"difference from {baseline} [95 % interval]", "---:", [difference_cell(line) for line in lines]),
+        ("p (Holm)", "---:", [escape(p_text(line.p_holm)) or DASH for line in lines]),
         ("reported figure in the prediction interval?", "---", [_prediction_cell(line) for line in lines]),
         ("diagnosis", "---", [f"**{line.diagnosis}**: {escape(line.evidence)}" for line in lines]),
     ]
@@ -351,11 +351,13 @@ def _reported(line: Any) -> str:
     return f"{line.reported:.4f}" if line.metric.endswith("accuracy") else f"{line.reported:g}"
 
 
-def _mean_cell(line: Any) -> str:
+def mean_cell(line: Any) -> str:
+    """Mean ± sd (seeds) of a line of a comparison table."""
     return mean_text(line.mean, line.sd, line.n, line.n_finite, line.median, line.groups)
 
 
-def _difference_cell(line: Any) -> str:
+def difference_cell(line: Any) -> str:
+    """Difference from the baseline with its interval, of a line of a comparison table."""
     if math.isnan(line.difference):
         return DASH
     decimals = _decimals((line.difference_high - line.difference_low) / 2)
@@ -365,8 +367,6 @@ def _difference_cell(line: Any) -> str:
     return f"{mean} [{DASH}]" if low == DASH else f"{mean} [{low}, {high}]"
 
 
-def _p_cell(p: float) -> str:
-    return escape(p_text(p)) or DASH
 
 
 def _prediction_cell(line: Any) -> str:

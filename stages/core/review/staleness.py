@@ -19,6 +19,11 @@ MADE = {  # by stage: what it makes, in words, and where
     "plot": ("figures of {key}", ("results/figures/{key}/",)),
     "answers": ("answers", ("results/answers.",)),
     "overview": ("overview", ("results/overview.", "results/metrics.")),
+    "curve": ("response curve {key}", ("results/curves/{key}.json",)),
+    "grid": (
+        "the grid over all nets",
+        ("results/figures/grid/", *(f"results/tables/{name}." for name in ("grid", "responses", "tipping"))),
+    ),
     "download": ("data sheets", ("results/datasets/",)),
 }
 NOT_COMMITTED = ("build/", "results/report.html")

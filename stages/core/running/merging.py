@@ -23,6 +23,7 @@ from stages.core.records import records
 from stages.core.running import dvc, lockfile
 
 RUNS, ROWS, SHEETS, LOCK = Path("results/runs"), Path("build/rows"), Path("results/datasets"), lockfile.LOCK
+GRID = Path("results/grid.yaml")  # the rows of the grid that no study has
 DRIVERS = {  # by their names in .gitattributes
     "regbench-lock": "{regbench} merge lock %O %A %B",
     "regbench-readme": "{regbench} merge readme %O %A %B",
@@ -114,7 +115,8 @@ def _declared() -> set[str]:
     """The rows of the studies that params.yaml selects, as far as these files can be read."""
     try:
         studies = read_resolved(Path("params.yaml")).get("studies") or {}
-        rows = [read_resolved(Path("conf/study") / f"{study}.yaml").get("rows") or {} for study in studies]
+        files = [*(Path("conf/study") / f"{study}.yaml" for study in studies), GRID]
+        rows = [read_resolved(file).get("rows") or {} for file in files if file.is_file()]
     except (UserError, AttributeError):
         return set()  # compose says what is wrong with them
     return {str(key) for of_study in rows for key in of_study}
