@@ -85,6 +85,13 @@ def test_what_only_reads_needs_no_unix():
     regbench(ROOT, python=(sys.executable, "-c", blocked + "\n".join(f"import {name}" for name in names)))
 
 
+def test_a_folder_from_a_zip_file_is_told_what_it_lacks(tmp_path):
+    for name in ("params.yaml", "dvc.yaml", "conf", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    said = regbench(tmp_path, "repro", expect=1)
+    assert said.count("\n") == 1 and "`git init`" in said
+
+
 def test_a_wheel_holds_the_code_and_its_templates(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     copy = [str(path.relative_to(ROOT)) for path in (ROOT / "stages").rglob("*")]

@@ -25,8 +25,24 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", **more}
 
 
+def check_git() -> None:
+    """Refuse a folder that DVC cannot work in, such as one from a zip file.
+
+    Raises:
+        UserError: Git does not know it.
+    """
+    folder = Path.cwd()
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        raise UserError(f"{folder}: is no Git repository, which DVC needs; `git init` makes it one, or clone regbench")
+
+
 def repro(*targets: str) -> int:
-    """`dvc repro` of everything or of some stages, its output as usual; gives its exit code."""
+    """`dvc repro` of everything or of some stages, its output as usual; gives its exit code.
+
+    Raises:
+        UserError: as of `check_git`.
+    """
+    check_git()
     return subprocess.run([*DVC, "repro", *targets], env=environment(), check=False).returncode
 
 
