@@ -92,6 +92,15 @@ def test_a_folder_from_a_zip_file_is_told_what_it_lacks(tmp_path):
     assert said.count("\n") == 1 and "`git init`" in said
 
 
+def test_a_row_whose_name_is_a_path_never_reaches_dvc(tmp_path):
+    for name in ("params.yaml", "dvc.yaml", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "conf/study").mkdir(parents=True)
+    (tmp_path / "conf/study/mine.yaml").write_text("rows: {mine/../../metrics: {}}\n", encoding="utf-8")
+    assert "row mine/../../metrics: write it as mine/<name>" in regbench(tmp_path, "repro", expect=1)
+
+
 def test_a_wheel_holds_the_code_and_its_templates(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     copy = [str(path.relative_to(ROOT)) for path in (ROOT / "stages").rglob("*")]

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
+import subprocess
 import sys
 
 import pytest
-from small import NAME, ROWS, STUDY, commit, duplicate, edit, only_rows, ran, run
+from small import NAME, ROWS, STUDY, commit, duplicate, edit, environment, only_rows, ran, run
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,33 @@ def test_a_number_edited_by_hand_is_refused_even_if_dvc_was_told_that_it_belongs
     assert output.startswith(f"regbench: {table.relative_to(workspace)}: line 2 is not what the records give")
     assert output.count("\n") == 1
     run(workspace, "git", "checkout", "--quiet", "--", ".")
+
+
+def test_what_a_message_tells_to_run_helps(workspace):
+    """Also where DVC was told that a record is of a row that it is not of, and `dvc repro` finds nothing to do."""
+    checks = {name: ("python", "-m", f"stages.{name}", "--check") for name in ("aggregate", "answers")}
+
+    def helped(check):
+        commands = re.findall(r"`(dvc [^`]+)`", run(workspace, *check, expect=1))
+        assert commands
+        for command in commands:
+            run(workspace, *command.split())
+            run(workspace, "dvc", "repro")
+            if subprocess.run(check, cwd=workspace, env=environment(workspace), check=False).returncode == 0:
+                return command
+        raise AssertionError(commands)
+
+    (workspace / f"results/tables/{NAME}_curves.csv").unlink()
+    assert helped(checks["answers"]) == f"dvc repro aggregate@{NAME}"
+    edit(workspace / "results/answers.md", r"^#", "##")
+    run(workspace, "dvc", "commit", "--force", "answers")
+    assert helped(checks["answers"]) == "dvc repro --single-item --force answers"
+    edit(workspace / STUDY, r"kernel\.l2=0\.\d+", "kernel.l2=0.02")
+    run(workspace, "dvc", "repro", "compose")
+    run(workspace, "dvc", "commit", "--force")
+    assert helped(checks["aggregate"]) == f"dvc repro --single-item --force train@{NAME}/kernel_l2_1e-3"
+    assert ran(workspace) == []
+    commit(workspace)
 
 
 def test_a_row_that_goes_leaves_the_table_and_its_record_is_an_error(workspace):

@@ -63,6 +63,12 @@ def check_files(conf: Path) -> None:
         _refuse_code(read_yaml(file), str(file))
 
 
+def check_row_names(conf: Path) -> None:
+    """Refuse what is no name of a row before DVC makes paths of it: it empties those even if nothing trains."""
+    for path in sorted((conf / "study").glob("*.yaml")):
+        _row_names(path, path.stem, read_yaml(path).get("rows"))
+
+
 def check_pipeline(path: Path, studies: Iterable[str]) -> None:
     """Refuse a study whose rows the pipeline (dvc.yaml at `path`) does not know: nothing would ever train them."""
     listed = read_yaml(path).get("vars")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.core.base.errors import UserError
+from stages.core.config import composition
 from stages.core.config.yaml import read_yaml
 from stages.core.running import lockfile
 
@@ -25,24 +26,25 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", **more}
 
 
-def check_git() -> None:
-    """Refuse a folder that DVC cannot work in, such as one from a zip file.
+def check() -> None:
+    """Refuse a folder that DVC cannot work in, such as one from a zip file, or would do harm in.
 
     Raises:
-        UserError: Git does not know it.
+        UserError: Git does not know it, or a row's name is none.
     """
     folder = Path.cwd()
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         raise UserError(f"{folder}: is no Git repository, which DVC needs; `git init` makes it one, or clone regbench")
+    composition.check_row_names(Path("conf"))
 
 
 def repro(*targets: str) -> int:
     """`dvc repro` of everything or of some stages, its output as usual; gives its exit code.
 
     Raises:
-        UserError: as of `check_git`.
+        UserError: as of `check`.
     """
-    check_git()
+    check()
     return subprocess.run([*DVC, "repro", *targets], env=environment(), check=False).returncode
 
 
