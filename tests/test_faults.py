@@ -24,6 +24,7 @@ from stages.core.config.validation import Count, Finite, validate
 from stages.core.config.yaml import read_yaml
 from stages.core.data import formats
 from stages.core.results import answers
+from stages.core.running import dvc
 from stages.core.training import runtime
 
 # --- the machine's settings
@@ -237,6 +238,14 @@ def test_ctrl_c_while_modules_load_is_one_line(tmp_path, module):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == "regbench: interrupted\n"
     assert done.returncode not in (0, 1)
+
+
+def test_ctrl_c_while_dvc_loads_is_left_to_who_called_it(tmp_path):
+    (tmp_path / "dvc").mkdir()
+    (tmp_path / "dvc/__init__.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*dvc.DVC, "status"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode not in (0, 1) and done.stdout + done.stderr == ""
 
 
 def test_too_little_memory_for_tensorflow_is_one_line():

@@ -31,7 +31,7 @@ from stages.core.config.dataset import PublishedDataset, Sheet
 from stages.core.config.row import Regularizers, Row
 from stages.core.config.study import Params, Study
 from stages.core.config.validation import validate
-from stages.core.config.yaml import read_yaml
+from stages.core.config.yaml import read_resolved, read_yaml
 
 HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
@@ -66,7 +66,7 @@ def check_files(conf: Path) -> None:
 def check_row_names(conf: Path) -> None:
     """Refuse what is no name of a row before DVC makes paths of it: it empties those even if nothing trains."""
     for path in sorted((conf / "study").glob("*.yaml")):
-        _row_names(path, path.stem, read_yaml(path).get("rows"))
+        _row_names(path, path.stem, read_resolved(path).get("rows"))
 
 
 def check_pipeline(path: Path, studies: Iterable[str]) -> None:

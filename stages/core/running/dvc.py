@@ -16,7 +16,14 @@ from stages.core.config import composition
 from stages.core.config.yaml import read_yaml
 from stages.core.running import lockfile
 
-DVC = (sys.executable, "-m", "dvc")
+QUIET_LOAD = """
+import sys
+sys.excepthook = lambda kind, *rest: None if kind is KeyboardInterrupt else sys.__excepthook__(kind, *rest)
+from dvc.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+DVC = (sys.executable, "-c", QUIET_LOAD)
+"""`python -m dvc`, but that Ctrl-C while it loads, before it looks out for that, is no traceback."""
 LOGS = Path("build/logs")
 LAST_LINES = 12
 
