@@ -16,6 +16,7 @@ from scipy import stats
 from stages import answers as stage
 from stages.compose import context
 from stages.core.base.errors import UserError
+from stages.core.config import composition
 from stages.core.config.study import Study
 from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, statistics, tables
@@ -26,6 +27,7 @@ from stages.core.results.frames import FILES, Frames
 NAN = math.nan
 CONF = Path(__file__).parents[1] / "conf" / "study"
 STUDIES = sorted(path.stem for path in CONF.glob("*.yaml"))
+DOCUMENTS = [name for name in STUDIES if not name.startswith("case_")]
 NOISE = np.random.default_rng(0).normal(size=(60, 10))
 SAID = ("answer", "verdict")
 GENERAL = [{"holds": ["true"], "needs": [], **dict.fromkeys(("cause", "change", "snippet", "sure", "otherwise"), "x")}]
@@ -34,7 +36,7 @@ GENERAL = [{"holds": ["true"], "needs": [], **dict.fromkeys(("cause", "change", 
 @cache
 def declared(name):
     """A study of conf/ as compose presents it, as far as answers look at it."""
-    text = read_yaml(CONF / f"{name}.yaml")
+    text = composition.completed(read_yaml(CONF / f"{name}.yaml"), name, True, True)
     text["rows"] = {key.partition("/")[2]: row for key, row in text["rows"].items()}
     return Study.model_validate({key: value for key, value in text.items() if key in Study.model_fields})
 
@@ -47,7 +49,7 @@ def a_study(name, n=10, later=False, **changes):
     if not later:
         shown["rows"] = {row: told for row, told in shown["rows"].items() if row not in needed}
     for row in shown["rows"].values():
-        row |= {"context": context(row["overrides"]), "regularizers": {"kernel": {"l2": 1e-4}}, "dropout": 0.5}
+        row |= {"context": context(row["overrides"], name), "regularizers": {"kernel": {"l2": 1e-4}}, "dropout": 0.5}
     higher = shown["metric"].endswith("accuracy")
     extra = {"name": name, "n_seeds": n, "higher_is_better": higher, "dataset_title": f"Data of {name}"}
     return {**shown, **extra, **changes}
@@ -457,7 +459,7 @@ def test_the_first_verdict_that_holds_and_whose_rows_are_there_is_said():
         answers.answer({**study, "verdict": [sharp]}, constructed(study))
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_verdict_is_four_short_sentences_and_a_line_of_keras(name):
     found = re.search(r"(?m)^\*\*Verdict\.\*\* (.*)\n\n```python\n(.*)\n```", section(a_study(name)["title"]))
     assert found and len(re.findall(r"\.(?= |$)", re.sub(r"`[^`]*`", "", found[1]))) == 4, found[1]

@@ -134,12 +134,12 @@ def with_study(pipeline: str, params: str, study: str, seeds: int) -> tuple[str,
         raise UserError("dvc.yaml: vars: lists no study, so there is no place for another")
     at = listed[-1].end()
     pipeline = f"{pipeline[:at]}  - conf/study/{study}.yaml:rows\n{pipeline[at:]}"
-    found = re.search(r"(?m)^studies:[^\n]*\n(?:(?:  [^\n]*|[ \t]*#[^\n]*|)(?:\n|\Z))*", params)
-    if found is None:
+    found = re.search(r"(?m)^studies:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n|[ \t]+[^\n]*\n)*?(?=\S|\Z)", params)
+    entries = [*re.finditer(r"(?m)^  \w+: [^\n]*\n", found.group())] if found else []
+    if not entries:
         raise UserError("params.yaml: has no studies, so there is no place for another")
-    body = found.group().rstrip("\n")
-    line = f"\n  {study}: {{dataset: {study}, seeds: {seeds}}}\n"
-    return pipeline, params[: found.start()] + body + line + params[found.start() + len(body) + 1 :]
+    at = found.start() + entries[-1].end() if found else 0
+    return pipeline, f"{params[:at]}  {study}: {{dataset: {study}, seeds: {seeds}}}\n{params[at:]}"
 
 
 def _key(key: Any) -> str:

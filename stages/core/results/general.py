@@ -85,8 +85,7 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "holds": ["true"],
             "needs": [],
             "cause": "No regularizer of this study does harm that {{ n }} {{ 'seed' if n == 1 else 'seeds' }} show.",
-            "change": "Nothing needs to change; the best mean is that of {{ best_peer.label }}"
-            "{{ '' if best_peer.key == baseline.key else ', which these seeds cannot tell from ' ~ baseline.label }}.",
+            "change": "Nothing needs to change; the best mean is that of {{ best_peer.label }}.",
             "snippet": "{{ best_peer.snippet }}",
             "sure": "Of {{ others | length }} differences from {{ baseline.label }} the largest is "
             "{{ (others | sort(attribute='size') | last).difference if others else 'none' }}.",
