@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core.base.text import escape
+from stages.core.base.text import escape, percent
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.checked_csv import typed
@@ -144,7 +144,7 @@ def _facts(grid: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
     keeping = [escape(net["label"]) for net in grid["nets"].values() if net["dropout"]]
     return [
         "First line: the mean and the number of seeds. Below: the paired difference from it with its "
-        f"{tables.percent(LEVEL)} interval, bold where it is more than noise (Holm's adjustment over the net's cells, "
+        f"{percent(LEVEL)} interval, bold where it is more than noise (Holm's adjustment over the net's cells, "
         f"p < {1 - LEVEL:.2g}), and the diagnosis where it is not “learning”.",
         *([f"These nets have a dropout in their documents and keep it in “no regularizer”: {'; '.join(keeping)}. "
            "There a dropout of the table takes its place."] if keeping else []),

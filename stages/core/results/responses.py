@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.core.base.text import escape
+from stages.core.base.text import escape, percent
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.checked_csv import typed
@@ -158,6 +158,6 @@ def _cells(curve: Mapping[str, Any], line: Any) -> list[str]:
     stops = f"{line.stops:g}" if line.stops == line.stops else f"not up to {line.strongest:g}"
     learns = f"{line.learns:g}" if line.learns == line.learns else "nowhere"
     own = tables.DASH if math.isnan(line.own) else f"{line.own:g}"
-    share = tables.DASH if math.isnan(line.own_penalty_share) else tables.percent(line.own_penalty_share)
+    share = tables.DASH if math.isnan(line.own_penalty_share) else percent(line.own_penalty_share)
     interval = f"{line.best_low:g} to {line.best_high:g}"
     return [*cells, str(line.n), f"{line.best:g}", interval, learns, stops, own, share]
