@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import UserError, run
+from stages.core.base.errors import UserError, run, without_arguments
 from stages.core.base.files import check_texts, write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config.validation import validate
@@ -93,4 +93,4 @@ def read_curve(name: str) -> dict[float, records.Summary] | None:
 
 
 if __name__ == "__main__":
-    run(in_turn(main))
+    run(without_arguments(in_turn(main)))

@@ -276,13 +276,14 @@ for name in sys.argv[1:]:
         runpy.run_module(f"stages.{name}", run_name="__main__")
         print(name, "passed")
     except SystemExit as error:
-        print(name, "ended" if error.code else "passed")
+        refused = error.code == 2 or any(word in str(error.code) for word in ("no arguments", "usage"))
+        print(name, "refused" if refused else error.code)
 """
     (tmp_path / "stages").symlink_to(Path(stages.__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", script, *names], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == [f"{name} ended" for name in names]
+    assert done.stdout.splitlines() == [f"{name} refused" for name in names]
     assert not (tmp_path / "results").exists()
 
 
