@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from stages import answers as stage
-from stages.compose import context
 from stages.core.base.errors import UserError
 from stages.core.config import composition
+from stages.core.config.presentation import context
 from stages.core.config.study import Study
 from stages.core.config.yaml import read_yaml
 from stages.core.results import answers, statistics, tables
