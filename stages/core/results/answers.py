@@ -502,7 +502,7 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
         "best_peer": _best([baseline, *peers], study["higher_is_better"]),
         "ranked": ranked,
         "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
-        "odds": lambda prefix: f"{odds(rows, prefix):.2g}".replace("nan", tables.DASH),
+        "odds": lambda prefix: _two_digits(odds(rows, prefix)),
         "likelier": lambda prefix: _told(odds(rows, prefix) >= DECISIVE, odds(rows, prefix) <= 1 / DECISIVE),
         "both": [key for key in rows if key.startswith("both_")],
         "n": study["n_seeds"],
@@ -592,6 +592,12 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if any(outer.find(nodes.For) is not None for outer in tree.find_all(nodes.For)) or tree.find(nodes.Macro):
             raise UserError("a loop within a loop, or a macro, has no place in a sentence")
         return tree
+
+
+def _two_digits(value: float) -> str:
+    """Such as 0.018, 1.8 or 180."""
+    rounded = float(f"{value:.2g}")
+    return tables.DASH if math.isnan(value) else f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 @cache
