@@ -188,7 +188,6 @@ MISTAKES = {
     "a study cannot set the layers": (DEMO, "baseline:", "layers: []\nbaseline:", ["layers", "unknown key"]),
     "a study cannot set Hydra": (DEMO, "baseline:", "hydra: {searchpath: [pkg://os]}\nbaseline:", ["hydra"]),
     "key with a line break": (DEMO, "\ntitle:", '\n"ti\\ntle":', ["ti tle", "unknown key"]),
-    "missing title": (DEMO, "\ntitle: A title", "", ["title"]),
     "title is no text": (DEMO, "title: A title", "title: [1]", ["title"]),
     "unknown metric": (DEMO, "test.accuracy", "test.precision", ["metric", "test.precision"]),
     "metric of regression": (DEMO, "test.accuracy", "train.mae", ["row l2", "metric", "accuracy"]),

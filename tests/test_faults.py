@@ -157,7 +157,7 @@ def test_a_picture_of_16_bits_is_not_cut_off():
     ],
 )
 def test_a_sentence_that_would_never_end_is_an_error(template):
-    with pytest.raises(UserError, match=r"^conf/study/x\.yaml: "):
+    with pytest.raises(UserError, match=r"^x\.yaml: answer: "):
         answers._render(template, {}, "x.yaml: answer")
 
 

@@ -107,7 +107,9 @@ def test_a_row_with_programs_of_its_shape_has_the_same_record(small_repository, 
     expected = record.read_bytes()
     row = load_row(folder / f"build/rows/{ROW}.yaml")
     threads = runtime.workers(row.seeds, cores.available({}))
-    archive = folder / programs.ARCHIVES / f"{programs.shape(row, threads, {})}.zip"
+    environment: dict[str, str] = {}
+    runtime.isolate(environment)
+    archive = folder / programs.ARCHIVES / f"{programs.shape(row, threads, environment)}.zip"
     training = largest(archive)
     train = (sys.executable, "-m", "stages.train", ROW)
     os.utime(archive, (0, 0))

@@ -309,6 +309,8 @@ def workspace(tmp_path, monkeypatch):
     write("params.yaml", json.dumps({"device": "cpu", "studies": {"toy": {"dataset": "toy_data", "seeds": 3}}}))
     write("build/studies/toy.yaml", json.dumps(of_study.study))
     write("build/answers/toy.yaml", json.dumps({"answer": None, "verdict": []}))
+    write("build/grid.yaml", json.dumps({"nets": {}, "curves": {}}))
+    write("build/answers/grid.yaml", json.dumps({"claims": []}))
     for part, (ending, schema) in FILES.items():
         write(f"results/tables/toy{ending}.csv", to_csv(getattr(of_study.frames, part), schema, part))
     write("results/datasets/toy_data.json", json.dumps(SHEET))

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from small import NAME, ROWS, STUDY, commit, duplicate, edit, ran, run
+from small import NAME, ROWS, commit, duplicate, edit, ran, run
 
 ALL = {f"train@{NAME}/{row}" for row in ROWS}
 BEFORE = {"code", "download", "compose"}  # their inputs have changed, and what they write is there already
@@ -86,13 +86,14 @@ def test_nothing_trains_for_a_comment_a_helper_a_field_with_a_default_or_another
         r"^    fingerprint: Sha256$",
         "    fingerprint: Sha256\n    new: int = 0",
     )
-    edit(workspace / "requirements.lock", r"^pillow==[\w.]+", "pillow==9.9.9")
     assert not stale(workspace) & (ALL | {f"aggregate@{NAME}", f"plot@{NAME}"})
+    edit(workspace / "requirements.lock", r"^pillow==[\w.]+", "pillow==9.9.9")
+    assert not stale(workspace) & ALL  # the data sheet names its reader, and a table its data
     restore(workspace)
 
 
 def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(workspace):
-    edit(workspace / STUDY, r"^claim: The page says", "claim: The page really says")
+    edit(workspace / "stages/core/results/general.py", r"does harm that", "does any harm that")
     assert stale(workspace) - BEFORE == {"answers", "report"}
     restore(workspace)
 
@@ -100,7 +101,7 @@ def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(wor
 def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
     before = (workspace / RECORD).read_bytes()
     engine = workspace / "stages/core/training/engine.py"
-    append(engine, "\n\nRECORDED_EPOCHS = 6\n")
+    append(engine, "\n\nCHUNK_SAMPLES = 10**6\n")
     output = run(workspace, "python", "-m", "stages.train", f"{NAME}/none", expect=1)
     assert output.count("\n") == 1 and "composed with other training code" in output
     assert (workspace / RECORD).read_bytes() == before
@@ -111,7 +112,7 @@ def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
     training = (
         "import pathlib, sys; from stages import train; from stages.core.records import recording;"
         "real = recording.record;"
-        "edit = lambda: pathlib.Path('stages/core/training/engine.py').open('a').write('\\nRECORDED_EPOCHS = 6\\n');"
+        "edit = lambda: pathlib.Path('stages/core/training/engine.py').open('a').write('\\nCHUNK_SAMPLES = 10**6\\n');"
         "recording.record = lambda *a: (edit(), real(*a))[1];"
         f"sys.argv = ['train', '{NAME}/none']; from stages.core.base.errors import run as r; r(train.main)"
     )

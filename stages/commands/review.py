@@ -130,9 +130,10 @@ def _compared(path: str) -> bool:
 
 
 def studies(names: set[str]) -> dict[str, review.Study]:
-    """What conf/study/ says of these studies, as far as it has them."""
+    """What conf/study/ says of these studies, as far as it has them and they name metric and baseline."""
     paths = {name: STUDIES / f"{name}.yaml" for name in names}
-    return {name: review.declared(read_yaml(path), str(path)) for name, path in paths.items() if path.is_file()}
+    read = {name: (read_yaml(path), str(path)) for name, path in paths.items() if path.is_file()}
+    return {name: review.declared(*found) for name, found in read.items() if {"metric", "baseline"} <= found[0].keys()}
 
 
 def git(*arguments: str, given: str = "") -> bytes:

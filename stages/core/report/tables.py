@@ -209,17 +209,19 @@ def _grid_cell(line: Mapping[str, Any], t: Translator) -> Markup:
     """The difference from the net without regularization, of that one its mean; the diagnosis below."""
     if line["status"] != TRAINED:
         return _cell(math.nan, t.word("same_row" if line["status"] == SAME else "not_trained"))
-    note = "" if line["diagnosis"] == diagnosis.LEARNING else t.word(line["diagnosis"])
+    diagnosed = "" if line["diagnosis"] == diagnosis.LEARNING else t.word(line["diagnosis"])
     if line["regularization"] == NONE:
-        return _cell(0.0, tables.with_spread(line["mean"], line["sd"])[0], note)
-    text = tables.difference_cell(pd.Series(line)).replace(" ", NARROW)
+        return _cell(0.0, tables.with_spread(line["mean"], line["sd"])[0], diagnosed)
+    text, _, interval = tables.difference_cell(pd.Series(line)).partition(" ")
+    note = f"{interval} {diagnosed}".rstrip()
     told = _tag(line["told"], t.word(line["told"])) if line["told"] else ""
     return _cell(line["skill_difference"], Markup("{} {}").format(told, text) if told else text, note)
 
 
 def _p_value(p: float) -> str:
     found = p_text(p)
-    return f" p {found if found.startswith('<') else f'= {found}'}".replace(" ", "\N{NO-BREAK SPACE}") if found else ""
+    equal = found if found.startswith("<") else f"= {found}"
+    return " " + f"p {equal}".replace(" ", "\N{NO-BREAK SPACE}") if found else ""
 
 
 def _reproduced(line: Mapping[str, Any], row: Row, t: Translator) -> Markup:

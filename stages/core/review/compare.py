@@ -53,11 +53,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study declares, as far as a review needs it; `labels` by row, in the document's order."""
+    """What a study declares, as far as a review needs it; `labels` by row, in the document's order.
+
+    `beyond`: rows that the document does not have.
+    """
 
     metric: str
     baseline: str | None
     labels: Mapping[str, str]
+    beyond: frozenset[str] = frozenset()
 
     @property
     def higher_is_better(self) -> bool:
@@ -168,7 +172,8 @@ def declared(conf: Mapping[str, Any], where: str) -> Study:
     """
     study = validate(_Declared, dict(conf), where)
     labels = {key.partition("/")[2]: row.label for key, row in study.rows.items()}
-    return Study(study.metric, study.baseline, labels)
+    beyond = frozenset(key.partition("/")[2] for key, row in study.rows.items() if row.beyond)
+    return Study(study.metric, study.baseline, labels, beyond)
 
 
 def compare(before: Side, after: Side, studies: Mapping[str, Study]) -> Review:
@@ -234,6 +239,7 @@ def judge(difference: Difference, p_holm: float, higher_is_better: bool) -> str:
 
 class _Labelled(BaseModel):
     label: str
+    beyond: bool = False
 
 
 class _Declared(BaseModel):
@@ -297,12 +303,16 @@ def _changed(pairs: list[tuple[Record, Record]], study: Study) -> list[Change]:
 
 
 def _added(rows: list[str], of_study: Mapping[str, Record], study: Study) -> list[Change]:
-    """The rows that were added, each held against the baseline; p adjusted over all rows, as in the study's table."""
+    """The rows that were added, each held against the baseline; p adjusted as in the study's table, the document's rows
+    and those beyond it by themselves."""
     figures = {record.row: _figures(record, study) for record in of_study.values()} if rows else {}
     baseline = figures.get(study.baseline)
     others = [row for row in figures if row != study.baseline and baseline is not None]
     differences = {row: difference(baseline, figures[row]) for row in others}
-    adjusted = dict(zip(others, statistics.holm([differences[row].p_value for row in others]), strict=True))
+    adjusted: dict[str, float] = {}
+    for beyond in (False, True):
+        family = [row for row in others if (row in study.beyond) == beyond]
+        adjusted |= zip(family, statistics.holm([differences[row].p_value for row in family]), strict=True)
     return [
         Change(
             "added",

@@ -59,7 +59,7 @@ HOW_TO_READ = (  # a comment on GitHub breaks a line where the text does
     "- Figures are mean ± standard deviation (seeds) of the study's metric. The difference is now − before, of an "
     "added row the row − its study's baseline, with the 95 % interval of that row alone.\n"
     f"- **{BETTER}**, **{WORSE}**: more than noise, which is a Holm-adjusted p below 0.05 over the study's rows that "
-    "changed, or of an added row over all rows, as in the study's table.\n"
+    "changed, or of an added row over the document's rows or those beyond it, as in the study's table.\n"
     f"- *{NOISE}*: these seeds cannot tell it from no difference; that is no proof that there is none.\n"
     f"- *{UNKNOWN}*: one seed, seeds without any spread, or a metric that is not finite.\n"
     f"- **{NEWLY_DIVERGED}**: the loss is not finite in some seeds, and was in all before.\n"
