@@ -134,10 +134,10 @@ def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale
     assert "seed 0" in other["adopted"]["checked"]
     commit(workspace)
     penalties = workspace / "stages/core/training/penalties.py"
-    edit(penalties, r'config\.get\("l2", 0\.0\)', '1.01 * config.get("l2", 0.0)')
+    edit(penalties, r"values = \[regularizer\(w\)", "values = [1.01 * regularizer(w)")
     output = run(workspace, "python", "-m", "stages.commands.cli", "adopt", expect=1)
-    assert "kernel_l2_1e-3" in output.splitlines()[-1] and "none" not in output.splitlines()[-1]
-    assert stale(workspace) & ALL == {f"train@{NAME}/kernel_l2_1e-3"}
+    assert "kernel_l1_1e-3" in output.splitlines()[-1] and "none" not in output.splitlines()[-1]
+    assert stale(workspace) & ALL == ALL - {f"train@{NAME}/none"}
     restore(workspace)
 
 
