@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -67,8 +66,6 @@ def _inlined(root: ElementTree.Element, label: str, translator: Translator) -> M
         texts = [(place, child) for place, child in enumerate(parent) if child.tag == f"{{{NAMESPACE}}}text"]
         for place, text in reversed(texts):
             parent[place : place + 1] = _in_all(text, translator)
-    for path in root.iter(f"{{{NAMESPACE}}}path"):  # no screen shows more digits, and they are half of the page
-        path.set("d", re.sub(r"(\.\d\d)\d+", r"\1", path.get("d", "")))
     root.attrib |= {"role": "img", "aria-labelledby": label}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
