@@ -7,7 +7,6 @@ import pytest
 from small import NAME, ROWS, commit, duplicate, edit, ran, run
 
 ALL = {f"train@{NAME}/{row}" for row in ROWS}
-BEFORE = {"code", "download", "compose"}  # their inputs have changed, and what they write is there already
 RECORD = f"results/runs/{NAME}/none.json"
 RECORDS = "stages/core/records"
 
@@ -94,7 +93,9 @@ def test_nothing_trains_for_a_comment_a_helper_a_field_with_a_default_or_another
 
 def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(workspace):
     edit(workspace / "stages/core/results/general.py", r"does harm that", "does any harm that")
-    assert stale(workspace) - BEFORE == {"answers", "report"}
+    found = stale(workspace)
+    assert found >= {"answers", "overview", "report"}
+    assert not found & (ALL | {f"aggregate@{NAME}", f"plot@{NAME}"})
     restore(workspace)
 
 
