@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stages.core.base.errors import UserError, run, without_arguments
+from stages.core.base.errors import UserError, run
 from stages.core.base.files import check_texts, write_atomically
 from stages.core.base.locks import in_turn
 from stages.core.config.validation import validate
@@ -29,8 +29,9 @@ FIGURES = RESULTS / "figures" / "grid"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
+    checks = parser.parse_args().check
     texts = made(read_resolved(BUILD / "grid.yaml"))
-    if parser.parse_args().check:
+    if checks:
         check_texts(texts, "the records", "dvc repro --single-item --force grid")
         return
     FIGURES.mkdir(parents=True, exist_ok=True)  # DVC wants it also where nothing is drawn
@@ -93,4 +94,4 @@ def read_curve(name: str) -> dict[float, records.Summary] | None:
 
 
 if __name__ == "__main__":
-    run(without_arguments(in_turn(main)))
+    run(in_turn(main))
