@@ -84,7 +84,6 @@ def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> 
     (folder / "results/grid.yaml").write_text("rows: {}\n", encoding="utf-8")
     edit(folder / STUDY, r"epochs: 10", f"epochs: {epochs}")
     edit(folder / "stages/core/records/recording.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
-    edit(folder / STUDY, r"^(asked|fixed): .*\n", "")  # rows that need not be here
     only_rows(folder / STUDY, rows)
     run(folder, "git", "init", "--quiet")
     return folder

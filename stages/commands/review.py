@@ -130,10 +130,10 @@ def _compared(path: str) -> bool:
 
 
 def studies(names: set[str]) -> dict[str, review.Study]:
-    """What conf/study/ says of these studies, as far as it has them and they name metric and baseline."""
+    """What conf/study/ says of these studies, as far as it has them and they name a metric."""
     paths = {name: STUDIES / f"{name}.yaml" for name in names}
     read = {name: (read_yaml(path), str(path)) for name, path in paths.items() if path.is_file()}
-    return {name: review.declared(*found) for name, found in read.items() if {"metric", "baseline"} <= found[0].keys()}
+    return {name: review.declared(*found) for name, found in read.items() if "metric" in found[0]}
 
 
 def git(*arguments: str, given: str = "") -> bytes:

@@ -213,7 +213,7 @@ def _grid_cell(line: Mapping[str, Any], t: Translator) -> Markup:
     if line["regularization"] == NONE:
         return _cell(0.0, tables.with_spread(line["mean"], line["sd"])[0], diagnosed)
     text, _, interval = tables.difference_cell(pd.Series(line)).partition(" ")
-    note = f"{interval} {diagnosed}".rstrip()
+    note = Markup("{} {}").format(interval, diagnosed) if diagnosed else interval
     told = _tag(line["told"], t.word(line["told"])) if line["told"] else ""
     return _cell(line["skill_difference"], Markup("{} {}").format(told, text) if told else text, note)
 

@@ -244,7 +244,7 @@ class _Labelled(BaseModel):
 
 class _Declared(BaseModel):
     metric: Annotated[str, Field(pattern=r"^\w+\.\w+$")]
-    baseline: str
+    baseline: str | None = None
     rows: dict[str, _Labelled]
 
 
