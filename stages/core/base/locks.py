@@ -42,7 +42,8 @@ def held(work: str) -> Iterator[bool]:
             with suppress(Timeout):
                 lock.acquire(timeout=LOOK)
     try:
-        path.write_text(_name(), encoding="utf-8")  # the file stays the same, only what is in it changes
+        with suppress(OSError):  # on a full disk the lock holds all the same, only without its holder's name
+            path.write_text(_name(), encoding="utf-8")  # the file stays the same, only what is in it changes
         yield waited
     finally:
         with suppress(OSError):
