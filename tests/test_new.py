@@ -229,7 +229,8 @@ def test_what_does_not_fit_leaves_nothing_behind(project, monkeypatch, table, mo
 
 
 def test_a_name_that_is_taken(project, monkeypatch):
-    with pytest.raises(UserError, match="is there already"):
-        call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, name="digits_comparison")
+    for name in ("digits_comparison", "adam"):  # a study's, and that of an optimizer that all studies share
+        with pytest.raises(UserError, match="is there already"):
+            call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, name=name)
     with pytest.raises(UserError, match="small letters"):
         call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, name="../x")

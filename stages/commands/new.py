@@ -43,7 +43,8 @@ def main() -> None:
     name = arguments.name
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name):
         raise UserError(f"{name}: a study's name is of small letters, digits and _, 50 at most, a letter first")
-    taken = [path for folder in ("study", "dataset", "model") if (path := CONF / folder / f"{name}.yaml").exists()]
+    files = [CONF / folder / f"{name}.yaml" for folder in ("study", "dataset", "model", "optimizer")]
+    taken = [path for path in files if path.exists()]
     if taken:
         raise UserError(f"{taken[0]}: is there already; take another name")
     if not (as_given(arguments.model).is_file()):

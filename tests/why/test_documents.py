@@ -1,6 +1,7 @@
-"""The five documents' own scripts, as their pages show them: each gets the verdict that its study's table gives.
+"""The five documents' own scripts, as their pages show them: each gets the verdict that its study's table gives; and
+the example of the README.
 
-Minutes each, and MNIST, CIFAR-10 and kin8nm: only with REGBENCH_LONG=1 and REGBENCH_MIRROR.
+They take MNIST, CIFAR-10 and kin8nm from REGBENCH_MIRROR.
 """
 
 import os
@@ -8,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from stages.core.why.edits import as_diff
 from stages.core.why.investigation import examine
 from stages.core.why.record import record
 from stages.core.why.search import Limits
 
 DOCUMENTS = Path(__file__).parent / "documents"
 
-pytestmark = pytest.mark.skipif(
-    not {"REGBENCH_LONG", "REGBENCH_MIRROR"} <= set(os.environ), reason="minutes each, with data from REGBENCH_MIRROR"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif("REGBENCH_MIRROR" not in os.environ, reason="needs the documents' data"),
+]
 
 LEARN = ("mnist_comparison", "mnist_collapse", "kin8nm_regression", "cifar10_small")
 
@@ -46,3 +49,10 @@ def test_a_linear_net_with_a_learning_rate_of_3_diverges():
     assert said.confirmed
     likely = {"learning_rate_high", "hidden_activation_missing", "output_activation", "weight_init"}
     assert said.causes[0].name in likely
+
+
+def test_the_example_of_the_readme():
+    readme = (DOCUMENTS.parents[2] / "README.md").read_text(encoding="utf-8")
+    said = said_of("example")
+    assert said.causes[0].name == "output_activation" and said.confirmed
+    assert said.diff and all(line.strip() in readme for line in as_diff(said.diff).splitlines())
