@@ -142,10 +142,11 @@ def test_the_verdict_comes_first_and_counts_follow():
     table = a_table(study, **nothing)
     frame = overview.overview_table({"toy": study}, {"toy": table})
     markdown = overview.to_markdown({"toy": study}, frame, {"toy": table}, {"toy": VERDICT})
-    assert markdown.splitlines()[2] == (
-        "- **[Study toy](tables/toy.md) ([page](https://example.org/1)).** *What does toy ask?* It is too strong. "
-        "Take less. `L2(1e-4)` Ten seeds. Or the data."
-    )
+    assert markdown.splitlines()[2:5] == [
+        "- **[Study toy](tables/toy.md) ([page](https://example.org/1)).** *What does toy ask?*",
+        "  - It is too strong. **Take less.** `L2(1e-4)`",
+        "  - How sure: Ten seeds. Or the data.",
+    ]
     assert "| [toy](tables/toy.md) | Toy data of toy | 4 × 1 | test accuracy 0.9000 (1) | 0 | 0 | 0 | – |" in markdown
     assert "nan" not in markdown
 
@@ -219,9 +220,8 @@ def test_the_stage_writes_the_same_files_twice(workspace, monkeypatch, capsys):
     assert capsys.readouterr().out == "results/overview.md\n"
     overview_md = first["overview.md"].decode()
     assert "| [one](tables/one.md) | Toy data of one | 4 × 2 |" in overview_md
-    assert (
-        "- **[Study one](tables/one.md).** *What does one ask?* No regularizer of this study does harm" in overview_md
-    )
+    verdict = "- **[Study one](tables/one.md).** *What does one ask?*\n  - No regularizer of this study does harm"
+    assert verdict in overview_md
     run_stage(monkeypatch)
     assert written(workspace) == first
     run_stage(monkeypatch, "--check")
@@ -268,11 +268,11 @@ def test_the_stage_does_not_import_tensorflow():
 # --- the README
 
 
-def test_the_overview_stands_between_the_markers_with_links_from_the_folder_above():
+def test_the_verdicts_stand_between_the_markers_with_links_from_the_folder_above():
     page = f"# A\n\n{overview.BEGIN}\nold\n{overview.END}\n\nrest\n"
-    text = "# Overview\n\n[a](tables/a.md) [b](https://b.org)\n\nmore\n"
+    text = "# Overview\n\n[a](tables/a.md) [b](https://b.org)\n\n| counts |\n"
     assert overview.embed(page, text) == (
-        f"# A\n\n{overview.BEGIN}\n\n[a](results/tables/a.md) [b](https://b.org)\n\nmore\n\n{overview.END}\n\nrest\n"
+        f"# A\n\n{overview.BEGIN}\n\n[a](results/tables/a.md) [b](https://b.org)\n\n{overview.END}\n\nrest\n"
     )
     assert overview.embed(overview.embed(page, text), text) == overview.embed(page, text)
 

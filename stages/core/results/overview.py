@@ -69,8 +69,9 @@ def _said(study: Study, verdict: Verdict) -> str:
     if study["url"]:
         name += f" ([page]({study['url']}))"
     return (
-        f"- **{name}.** *{escape(study['question'])}* {verdict.cause} {verdict.change} `{verdict.snippet}` "
-        f"{verdict.sure} {verdict.otherwise}"
+        f"- **{name}.** *{escape(study['question'])}*\n"
+        f"  - {verdict.cause} **{verdict.change}** `{verdict.snippet}`\n"
+        f"  - How sure: {verdict.sure} {verdict.otherwise}"
     )
 
 
@@ -82,14 +83,14 @@ def to_metrics(by_study: Mapping[str, pd.DataFrame]) -> str:
 
 
 def embed(page: str, overview: str) -> str:
-    """The README with the overview between its two markers, its links leading from the folder above.
+    """The README with the verdicts of the overview between its two markers, their links leading from the folder above.
 
     Raises:
         UserError: the page lacks a marker, or has one twice.
     """
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise UserError(f"README.md: needs the two lines {BEGIN} and {END}, once each and in this order")
-    body = overview.partition("\n\n")[2].strip()  # without its heading
+    body = overview.split("\n\n")[1]  # below the heading, above the table
     body = re.sub(r"\]\((?!\w+:)", "](results/", body)
     before, after = page.partition(BEGIN)[0], page.partition(END)[2]
     return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
