@@ -41,12 +41,7 @@ SPLITS = ("random", "stratified", "tail", "grouped")
 def main() -> None:
     arguments = parser().parse_args()
     name = arguments.name
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name):
-        raise UserError(f"{name}: a study's name is of small letters, digits and _, 50 at most, a letter first")
-    files = [CONF / folder / f"{name}.yaml" for folder in ("study", "dataset", "model", "optimizer")]
-    taken = [path for path in files if path.exists()]
-    if taken:
-        raise UserError(f"{taken[0]}: is there already; take another name")
+    check_name(name, Path())
     if not (as_given(arguments.model).is_file()):
         raise UserError(f"{arguments.model}: no such file; give model.keras, model.json or a list of layers in .yaml")
     data = given(arguments.data, as_given("."))
@@ -64,19 +59,46 @@ def main() -> None:
     if arguments.batch_size > n:
         raise UserError(f"--batch-size {arguments.batch_size}: there are only {n} training samples")
     texts = study_files(name, arguments, net, dataset, rule, arrays.train_x.shape[1:])
+    print(write(name, texts, data.files, arrays, arguments.seeds))
+
+
+def check_name(name: str, project: Path) -> None:
+    """UserError if no study of the project can be called so, or one is."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name):
+        raise UserError(f"{name}: a study's name is of small letters, digits and _, 50 at most, a letter first")
+    files = [CONF / folder / f"{name}.yaml" for folder in ("study", "dataset", "model", "optimizer")]
+    taken = [path for path in files if (project / path).exists()]
+    if taken:
+        raise UserError(f"{taken[0]}: is there already; take another name")
+
+
+def write(name: str, texts: dict[Path, str], files: dict[str, bytes], arrays: formats.Arrays, seeds: int) -> str:
+    """Write a study, its data, and its lines in dvc.yaml and params.yaml, if all of it fits together; tells of it.
+
+    Args:
+        texts: the study's files in conf/.
+        files: those of its data, by name.
+        arrays: what is in them.
+
+    Raises:
+        UserError: something does not fit; nothing is written then.
+    """
+    from stages.core.training import given as nets
+
     pipeline, params = (Path(file).read_text(encoding="utf-8") for file in ("dvc.yaml", "params.yaml"))
-    pipeline, params = own.with_study(pipeline, params, name, arguments.seeds)
+    pipeline, params = own.with_study(pipeline, params, name, seeds)
     with tempfile.TemporaryDirectory() as folder:
         rows, facts = tried(Path(folder), name, texts, pipeline, params, arrays)
     first = next(iter(rows.values()))
-    seconds = nets.seconds_per_epoch(first, splits.split(formats.reshaped(arrays, first.dataset.shape), first.split))
-    for file, content in data.files.items():
+    parts = splits.split(formats.reshaped(arrays, first.dataset.shape), first.split)
+    seconds = nets.seconds_per_epoch(first, parts)
+    for file, content in files.items():
         write_atomically(DATA / name / file, content)
     for path, text in texts.items():
         write_atomically(path, text)
     write_atomically(Path("params.yaml"), params)
     write_atomically(Path("dvc.yaml"), pipeline)
-    print(told(name, rows, facts, parts, seconds))
+    return told(name, rows, facts, parts, seconds)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,25 +1,28 @@
 """Find out why a network does not learn: by experiment with its script, or from its training log alone.
 
-    regbench why train.py [ARGUMENT ...] [--minutes 5] [--json FILE] [--html FILE]
+    regbench why train.py [ARGUMENT ...] [--minutes 5] [--json FILE] [--html FILE] [--save NAME]
     regbench why --log FILE [--json FILE]
 
 The script is run as it is, up to its `fit`; then single changes are tried until one makes the net learn, or up to three
-together. What stands behind `--` goes to the script, and so does every option that is not listed here. A log is
-CSVLogger's CSV, a JSON of History.history, or what Keras printed; `-` reads pasted text.
+together. `--save` keeps all that as a study: as asked, as repaired, and every single change that was tried. What stands
+behind `--` goes to the script, and so does every option that is not listed here. A log is CSVLogger's CSV, a JSON of
+History.history, or what Keras printed; `-` reads pasted text.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from stages.core.base.errors import UserError, run
 from stages.core.base.files import write_atomically
-from stages.core.base.project import as_given
+from stages.core.base.project import as_given, find
 from stages.core.why.alike import alike
 from stages.core.why.log_report import Finding, to_json, to_text
 from stages.core.why.log_symptoms import symptoms
@@ -34,6 +37,9 @@ CURVES = ["study", "row", "epoch", "quantity", "mean"]
 
 MOST_CORES = 3
 """Processes of a search, at most: each takes about 0.6 GiB."""
+
+SEEDS = 6
+"""Of a study that is kept: as many as confirm a verdict."""
 
 FOR_THE_SCRIPT = 0.7
 """Share of the time that a script may take to come to its fit."""
@@ -60,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--python", default=sys.executable, metavar="FILE", help="the Python that runs the script")
     made.add_argument("--json", metavar="FILE", help="write the answer there as JSON too")
     made.add_argument("--html", metavar="FILE", help="write the answer there as a page too")
+    made.add_argument("--save", metavar="NAME", help="keep it as a study of the clone that this folder lies in")
     made.add_argument("--log", metavar="FILE", help="a training log in place of a script; - for standard input")
     return made
 
@@ -70,7 +77,7 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     Raises:
         UserError: the script cannot be recorded.
     """
-    from stages.core.why.investigation import examine  # Unix only, and a log does not need it
+    from stages.core.why.investigation import experiment  # Unix only, and a log does not need it
     from stages.core.why.record import record
     from stages.core.why.search import Limits
     from stages.core.why.verdict import to_text as verdict_text
@@ -78,6 +85,7 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     began, seconds = time.monotonic(), 60 * arguments.minutes
     if seconds <= 0:
         raise UserError(f"--minutes {arguments.minutes:g}: give more than 0")
+    project = place_for(arguments.save) if arguments.save else None
     progress = Progress()
     progress(f"{arguments.script}: up to its fit")
     fit = int(arguments.fit) if arguments.fit and arguments.fit.isdigit() else arguments.fit
@@ -87,7 +95,7 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     except KeyboardInterrupt:
         raise UserError(f"{arguments.script}: interrupted before it came to its fit") from None
     cores = min(MOST_CORES, len(os.sched_getaffinity(0)))
-    answer = examine(recorded, Limits(seconds - (time.monotonic() - began), cores, arguments.seed), progress)
+    answer, found = experiment(recorded, Limits(seconds - (time.monotonic() - began), cores, arguments.seed), progress)
     progress.end()
     if arguments.json:
         text = json.dumps(answer.as_json(), indent=2, ensure_ascii=False)
@@ -97,7 +105,42 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
 
         template = Path(__file__).resolve().parents[1] / "templates/why.html"
         write_atomically(as_given(arguments.html), page(answer, template.read_text(encoding="utf-8")))
-    print(verdict_text(answer), end="")
+    print(verdict_text(answer), end="", flush=True)
+    if project:
+        if found is None:
+            raise UserError(f"{arguments.script}: no change could be tried, so there is no study to keep")
+        with contextlib.chdir(project):
+            print(f"\n{kept(arguments.save, script, found, answer.sentence)}")
+
+
+def place_for(name: str) -> Path:
+    """The clone that a study of this name can be kept in; UserError without one, or where the name is taken."""
+    from stages.commands.new import check_name
+
+    project = find(Path.cwd())
+    check_name(name, project)
+    return project
+
+
+def kept(name: str, script: Path, found: Any, sentence: str) -> str:
+    """Write what a search found (`Findings`) as a study of the current project; tells of it.
+
+    Raises:
+        UserError: no study can hold it; nothing is written then.
+    """
+    from stages.commands.new import CONF, write
+    from stages.core.config.dataset import PublishedDataset
+    from stages.core.config.validation import validate
+    from stages.core.data import formats
+    from stages.core.training import runtime
+    from stages.core.why.study import DATA, study_of
+
+    runtime.load()
+    made = study_of(name, script.name, found, sentence)
+    files = {DATA: made.data}
+    arrays = formats.read(validate(PublishedDataset, made.dataset, name), files)
+    told = write(name, {CONF / path: text for path, text in made.texts.items()}, files, arrays, SEEDS)
+    return "\n".join([told, *(f"Left out, for rows have no words for it: {words}" for words in made.left_out)])
 
 
 class Progress:

@@ -409,6 +409,14 @@ def test_inputs_and_targets_of_different_length_are_refused():
         recorder.from_arrays(np.zeros((3, 1)), np.zeros(4), None, ((), ()), 32)
 
 
+def test_a_script_above_the_recorder_owns_nothing_of_it():
+    """As one in the folder of a clone, whose modules lie below it."""
+    root = recorder.HERE.parents[2]
+    code = recorder.Code(root / "train.py", root / "train.py")
+    assert code.is_user(str(root / "tools/data.py"))
+    assert not code.is_user(str(recorder.HERE / "spellings.py"))
+
+
 def test_print_statements_of_python_2():
     text = 'print "a", b\nif x: print "%d" % x\nprint(c)\nprinted = 1\n'
     assert recorder.python_3(text).splitlines() == ['print("a", b)', 'if x: print("%d" % x)', "print(c)", "printed = 1"]

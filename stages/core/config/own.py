@@ -16,7 +16,7 @@ Rows = dict[str, tuple[str, list[str]]]
 L2_STRENGTHS = (1e-4, 1e-3, 1e-2)
 RATES = (0.1, 0.3, 0.5)
 SHARES = {"tenth": 0.1, "hundredth": 0.01}
-HEAD = "# @package _global_\n# Written by `regbench new`; what else may be said is in conf/README.md.\n"
+HEAD = "# @package _global_\n# Written by `{by}`; what else may be said is in conf/README.md.\n"
 
 
 def rows_of_chain(
@@ -81,15 +81,15 @@ def rows_of_json(
     return rows, {f"{study}-{name}.json": json.dumps(net, indent=1) + "\n" for name, net in nets.items()}
 
 
-def study_text(study: str, head: Mapping[str, Any], rows: Rows) -> str:
-    """conf/study/<study>.yaml."""
+def study_text(study: str, head: Mapping[str, Any], rows: Rows, by: str = "regbench new") -> str:
+    """conf/study/<study>.yaml; `by`: the command that writes it."""
     lines = [f"{key}: {flow(value)}" for key, value in head.items() if key != "defaults"]
     defaults = [f"  - {flow_pair(entry)}" for entry in head["defaults"]]
     listed = [
         f"  {study}/{name}: {flow({'label': label, **({'overrides': overrides} if overrides else {})})}"
         for name, (label, overrides) in rows.items()
     ]
-    return HEAD + "\n".join(["defaults:", *defaults, "", *lines, "", "rows:", *listed]) + "\n"
+    return HEAD.format(by=by) + "\n".join(["defaults:", *defaults, "", *lines, "", "rows:", *listed]) + "\n"
 
 
 def model_text(comment: str, settings: Mapping[str, float], layers: list[dict[str, Any]]) -> str:

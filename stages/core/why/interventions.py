@@ -255,15 +255,25 @@ def _beside(arrays: tuple, held_out: tuple) -> Iterable[tuple]:
 
 def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs standardized by column (pictures: as a whole), the held-out ones by the same numbers."""
-    wide = x.astype(np.float64) if x.size < 5_000_000 else x.astype(np.float32)
-    axes = None if looks_like_image(x) else tuple(range(x.ndim - 1)) if x.ndim > 1 else None
-    mean, std = np.nanmean(wide, axis=axes), np.nanstd(wide, axis=axes)
-    std = np.where(std > 1e-12 * (np.abs(mean) + 1e-30), std, 1.0)
+    mean, std = input_scale(x)
 
     def scale(array: np.ndarray) -> np.ndarray:
-        return ((array - mean) / std).astype(np.float32)
+        return ((array.astype(_exact(x)) - mean) / std).astype(np.float32)
 
-    return scale(wide), None if held_out is None else scale(held_out.astype(wide.dtype))
+    return scale(x), None if held_out is None else scale(held_out)
+
+
+def input_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation by which inputs are standardized: one of each column, of pictures one of all."""
+    axes = None if looks_like_image(x) else tuple(range(x.ndim - 1)) if x.ndim > 1 else None
+    wide = x.astype(_exact(x))
+    mean, std = np.nanmean(wide, axis=axes), np.nanstd(wide, axis=axes)
+    return mean, np.where(std > 1e-12 * (np.abs(mean) + 1e-30), std, 1.0)
+
+
+def _exact(x: np.ndarray) -> type:
+    """float64 as far as the memory is there."""
+    return np.float64 if x.size < 5_000_000 else np.float32
 
 
 def target_range(setup: Setup) -> tuple[float, float] | None:

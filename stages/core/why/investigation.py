@@ -29,18 +29,25 @@ CHANGING = ("EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler")
 
 def examine(record: Record, limits: Limits, tell: Callable[[str], None] = lambda line: None) -> Verdict:
     """The verdict on a recorded script, after an experiment where one can be made."""
+    return experiment(record, limits, tell)[0]
+
+
+def experiment(
+    record: Record, limits: Limits, tell: Callable[[str], None] = lambda line: None
+) -> tuple[Verdict, Findings | None]:
+    """The verdict on a recorded script, and what it rests on; None where no experiment can be made."""
     if reason := cannot_be_tried(record):
         stops = [f"Keras stops in the first step: {record.first_step_error}"] if record.first_step_error else []
-        return untried(record.script, reason, stops + notes_of(record), signs_alone(record))
+        return untried(record.script, reason, stops + notes_of(record), signs_alone(record)), None
     notes = notes_of(record)
     try:
         case = case_of(record)
         notes += notes_on_experiment(record, case.data.n)
         found = investigate(case, signs(case, record), limits, tell)
-        return verdict(found, record.script, diff(record, found), notes)
+        return verdict(found, record.script, diff(record, found), notes), found
     except Exception as error:  # scripts hand over whatever they like; their users are owed a sentence, not our stack
         words = one_line(f"{type(error).__name__}: {error}")[:200]
-        return untried(record.script, f"the experiment failed ({words})", notes)
+        return untried(record.script, f"the experiment failed ({words})", notes), None
 
 
 def signs_alone(record: Record) -> list[Symptom]:

@@ -142,7 +142,8 @@ class Code:
         if file not in self.users:
             path = Path(file).absolute()
             installed = {"site-packages", "dist-packages", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
-            self.users[file] = self.folder in path.parents and not installed & set(path.parts)
+            own = HERE in path.parents  # in a clone, whose scripts may well lie above it
+            self.users[file] = self.folder in path.parents and not own and not installed & set(path.parts)
         return self.users[file]
 
     def frame(self, skip=None):

@@ -182,7 +182,7 @@ def _table(found: Findings, words: Callable[[Change], str]) -> list[Line]:
     adjusted = holm([d.p_value for d in pairs])
     lines = [
         Line(
-            _together(t.changes, words),
+            together(t.changes, words),
             len(t.changes) == 1,
             summary(t.skills),
             _known(d.mean),
@@ -202,7 +202,8 @@ def _paired(tried: Tried, asked: Tried):
     return paired_difference(*pick)
 
 
-def _together(changes: Changes, words: Callable[[Change], str]) -> str:
+def together(changes: Changes, words: Callable[[Change], str]) -> str:
+    """Changes in words, in the order in which they are made."""
     return ", ".join(words(c) for c in sorted(changes, key=lambda c: interventions.ORDER[c.kind]))
 
 
