@@ -177,10 +177,13 @@ def explain_log(source: str, json_file: str | None = None) -> None:
 def _read(source: str) -> str:
     most = 4 * LONGEST  # bytes of so many characters, at most
     if source == "-":
+        if sys.stdin is None:
+            raise UserError("standard input is closed; give a training log, or paste its text")
         return decode(sys.stdin.buffer.read(most + 1))
     path = as_given(source)
     if not path.is_file():
-        raise UserError(f"{source}: no such file; give a training log, or - for pasted text")
+        what = "is no plain file; pipe it into `--log -`" if path.exists() else "no such file"
+        raise UserError(f"{source}: {what}; give a training log, or - for pasted text")
     with path.open("rb") as file:
         return decode(file.read(most + 1))
 

@@ -269,6 +269,8 @@ def test_no_text_ends_in_a_traceback():
             "10/12/2018 - 3 answers",
         ),
         *("x" * (LONGEST + 1), "1.5 2.5 3.5\n1.5 2.5 3.5\n"),
+        "epoch,accuracy,loss,loss\n0,0.1,0.2,0.3\n1,0.2,0.1,0.2\n",
+        "Epoch 1/2\n1/1 - 0s - loss: 0.3\nEpoch 2/2\n1/1 - 0s - loss: 0.2\n" * 101,
     ],
 )
 def test_what_is_no_log_is_refused_in_one_line(text):
@@ -286,6 +288,15 @@ def test_what_is_no_log_is_refused_in_one_line(text):
 )
 def test_absurd_numbers_are_survived(text):
     parse(text)
+
+
+def test_a_column_that_does_not_say_which_epochs_it_lacks_is_left_out():
+    log = one('{"loss": [1, 2, 3], "val_loss": [1], "acc": [0.1, 0.2, 0.3]}')
+    assert numbers(log) == {"loss": [1, 2, 3], "acc": [0.1, 0.2, 0.3]} and "val_loss" in log.notes[0]
+
+
+def test_no_name_of_a_column_steers_the_terminal():
+    assert set(one(r'{"loss": [1, 2], "a\u001b]0;x\u0007\u202ecc": [1, 2]}').columns) == {"loss", "a]0;xcc"}
 
 
 def test_a_long_log_is_read_in_time():

@@ -31,6 +31,9 @@ NOT_A_LOG = (
 LONGEST = 20_000_000
 """Characters; a longer text is refused. Keras writes about a hundred for each step that it shows."""
 
+MOST_TRAININGS = 100
+"""Calls of `fit`; a text with more is refused, each is compared with every committed row, which takes half a second."""
+
 _HEADER_LINES = 200
 """A table's header is looked for in so many lines: a log is pasted without a book in front of it."""
 
@@ -69,7 +72,7 @@ def parse(text: str) -> list[TrainingLog]:
     """The logs in a text, one for each call of `fit`, in its order.
 
     Raises:
-        UserError: the text holds no log, or too much.
+        UserError: the text holds no log, too much, or a table in which two columns have one name.
     """
     if len(text) > LONGEST:
         raise UserError(f"the log has {len(text):,} characters, {LONGEST:,} at most are read; leave lines out")
@@ -79,6 +82,8 @@ def parse(text: str) -> list[TrainingLog]:
         formats.insert(0, formats.pop(formats.index(_from_dict)))
     for read in formats:
         logs = [log for log in read(text) if log.columns]
+        if len(logs) > MOST_TRAININGS:
+            raise UserError(f"the log has {len(logs):,} trainings, {MOST_TRAININGS:,} at most are read; leave some out")
         if logs:
             return logs
     raise UserError(NOT_A_LOG)
@@ -102,6 +107,8 @@ def _from_table(text: str) -> Iterable[TrainingLog]:
         for delimiter in (",", ";", "\t", "|", None):
             names = [_column(name) for name in _split(line, delimiter)]
             if _is_header(names):
+                if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+                    raise UserError(f"the log's table has two columns called {twice[0]}; rename one, or take it out")
                 rows = _table_rows(islice(lines, start + 1, None), names, delimiter)
                 if rows:
                     return [_log("a table" if delimiter in {"|", None} else "CSV", run) for run in _runs(rows)]
@@ -111,6 +118,7 @@ def _from_table(text: str) -> Iterable[TrainingLog]:
 def _column(name: Any) -> str:
     """A column's name as Keras has it: `val_loss` for "Validation loss", `loss` for "train_loss"."""
     plain = re.sub(r"\s+", "_", str(name).strip().strip("\"'").lower())
+    plain = "".join(character for character in plain if character.isprintable())  # JSON can hide what steers a terminal
     return re.sub(r"^(?:valid|validation|test)_", "val_", re.sub(r"^train(?:ing)?_", "", plain))
 
 
@@ -118,7 +126,6 @@ def _is_header(names: list[str]) -> bool:
     named = [name for name in names if name]
     return (
         len(named) >= len(names) - 1  # pandas leaves the head of its index empty
-        and len(set(named)) == len(named)
         and any(METRIC.fullmatch(name) for name in named)
         and not any(_cell(name, ",") is not None for name in named)
     )
@@ -191,17 +198,22 @@ def _from_dict(text: str) -> Iterable[TrainingLog]:
     if not columns or not any(METRIC.fullmatch(name) for name in columns):
         return []
     length = max(map(len, columns.values()))
+    short = [name for name, values in columns.items() if len(values) < length]
+    columns = {name: values for name, values in columns.items() if name not in short}
     epochs = lists.get("epoch") or (value.get("epoch") if isinstance(value.get("epoch"), list) else None)
     rows = [
         Row(
             _epoch(epochs[i]) if epochs and i < len(epochs) else None,
-            {name: values[i] for name, values in columns.items() if i < len(values)},
+            {name: values[i] for name, values in columns.items()},
         )
         for i in range(length)
     ]
     runs = _runs(rows)
     if isinstance(parameters, dict) and isinstance(parameters.get("epochs"), int):
         runs = [replace(run, planned=parameters["epochs"], steps=_count(parameters.get("steps"))) for run in runs]
+    if short:
+        note = f"left out, as it has no value for some epochs and does not say for which: {', '.join(short)}"
+        runs = [replace(run, notes=(*run.notes, note)) for run in runs]
     return [_log("History.history", run) for run in runs]
 
 
