@@ -22,7 +22,7 @@ from stages.core.measure import processes, reliability, soak
 STUDY = "digits_comparison"
 TRAINED = ("none", "kernel_l2_1e-3")
 LAP = [*(f"train@{STUDY}/{row}" for row in TRAINED), f"aggregate@{STUDY}", f"plot@{STUDY}", "answers", "report"]
-WHAT = f"a forced `dvc repro` of compose, {len(TRAINED)} rows of {STUDY}, its tables and figures, answers and report"
+WHAT = f"a forced `dvc repro` of code, compose, {len(TRAINED)} rows of {STUDY}, their table, figures, answers, report"
 MINUTES, LEAST_MINUTES = 60.0, 30.0
 COMPARED = 5  # laps at the end, each with one in a fresh clone
 MEBIBYTE = 1 << 20
@@ -69,7 +69,7 @@ def clone(folder: Path) -> tuple[Path, dict[str, str]]:
 
 def lap(folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
     """Run the lap; the most memory that any of its processes had, and what it left behind."""
-    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "compose", *LAP]
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "code", "compose", *LAP]
     measured = {"memory of the largest process, MiB": processes.run(command, folder, environment).peak_bytes / MEBIBYTE}
     for name, below in FOLDERS.items():
         files = [path for one in below for path in (folder.parent / one).rglob("*") if path.is_file()]
