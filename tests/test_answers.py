@@ -377,7 +377,7 @@ def test_the_learning_rate_rows_say_whether_the_harm_is_theirs(slow, expected):
     assert [
         judgement(text, one) for one in ("The harm is the learning rate's", "At 0.0001 it costs nothing")
     ] == expected
-    assert ("acts like a higher learning rate" in text) == (expected[0] == "Holds.")
+    assert ("like a higher learning rate: the accuracy changes" in text) == (expected[0] == "Holds.")
 
 
 def test_deep_cnn():
@@ -480,6 +480,7 @@ def test_a_study_without_an_answer_gets_a_general_one(values, diagnosis, cause):
     del study["rows"]["kernel_l1_1e-1"]
     found = answers.answer(study, constructed(study, values, diagnosis=diagnosis))
     assert found.verdict.cause.startswith(cause)
+    assert "no row does better than" in found.verdict.change
     assert found.verdict.snippet == "kernel_regularizer=keras.regularizers.L1L2(l2=0.0001), keras.layers.Dropout(0.5)"
     helps, harms, learn = (one.holds for one in found.claims)
     assert (helps, harms) == (None, True if values else None)
@@ -621,7 +622,7 @@ def test_texts_of_a_row():
     assert said("{{ baseline.measured }}", {"none": [0.4, 0.6] * 5}) == "0.50 ± 0.11 (10)"
     assert said("{{ others[-2:] | listed }}", study="cifar10_deep").endswith("`, `AdamW(weight_decay=0.02)`")
     assert said('{{ [] | listed("label") }}') == "none"
-    assert said("{{ best.label }} {{ best_peer.label }}", {"linear": 0.6, "kernel_l2_1e-4": 0.55}) == (
+    assert said("{{ best.label }} {{ advised.label }}", {"linear": 0.6, "kernel_l2_1e-4": 0.55}) == (
         "`activation='linear'` `kernel_regularizer=l2(0.0001)`"
     )
     assert said('{{ none | say("a", "b", "c") }}{{ true | say("a", "b", "c") }}') == "ca"

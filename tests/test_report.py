@@ -268,7 +268,7 @@ def test_no_translation_is_of_a_sentence_that_is_gone():
 def test_chinese_templates_speak_of_the_rows_that_the_english_ones_do():
     for english, chinese in TRANSLATOR.texts.items():
         assert re.search(r"[\u4e00-\u9fff]", chinese) or not re.search("[a-z] [a-z]", words_of(english)), english
-        for name in (r"row\([\"']([^\"')]+)", r"selectattr\([^)]*\)", r"\b(?:baseline|best|best_peer)\.(\w+)"):
+        for name in (r"row\([\"']([^\"')]+)", r"selectattr\([^)]*\)", r"\b(?:baseline|best|advised)\.(\w+)"):
             assert set(re.findall(name, english)) == set(re.findall(name, chinese)), english
 
 

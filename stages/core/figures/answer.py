@@ -37,7 +37,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
         seaborn.lineplot(**how, estimator=None, units="seed", linewidth=0.6, alpha=0.45)
         seaborn.lineplot(**how, linewidth=2.4, linestyle=line, marker=dots, zorder=3)
     reported = [study["rows"][row]["reported"] for row in rows]
-    if study["metric"].split(".")[0] != style.monitored(study):
+    if study["metric"].split(".")[0] != style.monitored(study) or not study.get("same_data", True):
         reported = []  # of other samples than the curves'
     reported = [value for value in reported if value is not None]
     axes.plot([curves["epoch"].max()] * len(reported), reported, "D", color=style.INK, mfc="white", ms=5.5, zorder=5)
@@ -48,7 +48,8 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     if metric == "mae":
         style.log_scale(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set(title=split.capitalize(), xlabel="epoch", ylabel="")
+    better = "higher" if study["higher_is_better"] else "lower"
+    axes.set(title=f"{split.capitalize()} ({better} is better)", xlabel="epoch", ylabel="")
     handles = [
         style.mark(f"{name}: {style.label_of(study, row)}", "", colour, line=line)
         for row, (name, colour, line) in rows.items()

@@ -7,7 +7,8 @@ measured comes from the tables:
     row("l2_1e-3")          one row, see `Row`
     rows, others, peers     all rows; all but the baseline; those of the others that differ in regularization alone
     baseline, best          the row that differences are taken from; the row with the best mean
-    best_peer               the same among the baseline and its peers
+    advised                 of the peers that do better than the baseline by more than noise the one with the best mean;
+                            the baseline where there is none
     ranked("log")           rows by their distance to a reported log, nearest first
     figures                 the document's figures of the study's data, each a list of the rows that it may stand for
     odds("both_")           how many times as likely the reported figures are as runs of the rows named so, as of the
@@ -499,7 +500,7 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
         "peers": peers,
         "baseline": baseline,
         "best": _best(list(rows.values()), study["higher_is_better"]),
-        "best_peer": _best([baseline, *peers], study["higher_is_better"]),
+        "advised": _best([row for row in peers if row.better] or [baseline], study["higher_is_better"]),
         "ranked": ranked,
         "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
         "odds": lambda prefix: _two_digits(odds(rows, prefix)),

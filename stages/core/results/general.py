@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+ADVISED = (
+    "{{ 'no row does better than ' ~ baseline.label ~ ' by more than noise' if advised.key == baseline.key else "
+    "advised.label ~ ' does best (' ~ advised.measured ~ ')' }}"
+)
+
 GENERAL: dict[str, Any] = {
     "answer": {
         "measured": """\
@@ -47,9 +52,9 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "needs": [],
             "cause": "The row that the others are compared with, {{ baseline.label }}, does not learn itself: "
             "{{ baseline.diagnosis }}.",
-            "change": "Make it learn first; the best mean is that of {{ best_peer.label }}.",
-            "snippet": "{{ best_peer.snippet }}",
-            "sure": "{{ best_peer.measured }} against {{ baseline.measured }}.",
+            "change": f"Make it learn first: {ADVISED}.",
+            "snippet": "{{ advised.snippet }}",
+            "sure": "{{ n }} {{ 'run' if n == 1 else 'runs' }} of each row, compared run by run.",
             "otherwise": "Rows of this study cannot say why.",
         },
         {
@@ -57,18 +62,19 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "needs": [],
             "cause": "The regularizer stops the net: {{ peers | selectattr('stops') | listed('diagnosis') }}, and "
             "{{ baseline.label }} learns.",
-            "change": "Take a smaller coefficient; the best mean is that of {{ best_peer.label }}.",
-            "snippet": "{{ best_peer.snippet }}",
-            "sure": "{{ best_peer.measured }} against {{ peers | selectattr('stops') | listed('measured') }}.",
-            "otherwise": "The rows differ in regularization alone, so nothing else explains it here.",
+            "change": f"Take a much smaller coefficient, or none: {ADVISED}.",
+            "snippet": "{{ advised.snippet }}",
+            "sure": "{{ baseline.measured }} for {{ baseline.label }} against "
+            "{{ peers | selectattr('stops') | listed('measured') }}.",
+            "otherwise": "These rows differ in regularization alone, so nothing else explains it here.",
         },
         {
             "holds": ['any_of(peers | map(attribute="better"))'],
             "needs": [],
             "cause": "Other regularization does better than {{ baseline.label }}: "
             "{{ peers | selectattr('better', 'true') | listed('difference') }}.",
-            "change": "Take {{ best_peer.label }}, which has the best mean.",
-            "snippet": "{{ best_peer.snippet }}",
+            "change": "Take {{ advised.label }}, which has the best mean of these.",
+            "snippet": "{{ advised.snippet }}",
             "sure": "More than noise over {{ n }} seeds, Holm-adjusted.",
             "otherwise": "On other data another coefficient may be best.",
         },
@@ -76,8 +82,8 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "holds": ['any_of(peers | map(attribute="worse"))'],
             "needs": [],
             "cause": "Too strong a regularizer harms here: {{ peers | selectattr('worse') | listed('difference') }}.",
-            "change": "Take a smaller coefficient; the best mean is that of {{ best_peer.label }}.",
-            "snippet": "{{ best_peer.snippet }}",
+            "change": f"Take a smaller coefficient, or none: {ADVISED}.",
+            "snippet": "{{ advised.snippet }}",
             "sure": "More than noise over {{ n }} seeds, Holm-adjusted.",
             "otherwise": "On other data another coefficient may be best.",
         },
@@ -85,8 +91,8 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "holds": ["true"],
             "needs": [],
             "cause": "No regularizer of this study does harm that {{ n }} {{ 'seed' if n == 1 else 'seeds' }} show.",
-            "change": "Nothing needs to change; the best mean is that of {{ best_peer.label }}.",
-            "snippet": "{{ best_peer.snippet }}",
+            "change": f"Nothing needs to change: {ADVISED}.",
+            "snippet": "{{ advised.snippet }}",
             "sure": "Of {{ others | length }} differences from {{ baseline.label }} the largest is "
             "{{ (others | sort(attribute='size') | last).difference if others else 'none' }}.",
             "otherwise": "Smaller effects than the seeds' spread would not be seen.",
