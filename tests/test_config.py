@@ -476,6 +476,11 @@ def test_override_abuse(workspace, override):
     refused(DEMO, "l2")
 
 
+def test_a_key_that_is_set_twice(workspace):
+    with_overrides(workspace, "kernel.l2=0.1", "++kernel.l2=0.2")
+    refused(DEMO, "row l2", "kernel.l2 is set twice")
+
+
 def test_overrides_that_are_no_texts(workspace):
     with_overrides(workspace, 3)
     refused(DEMO, "rows.l2.overrides.0")

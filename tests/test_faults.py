@@ -125,8 +125,9 @@ def test_so_many_seeds_or_epochs_that_it_would_never_end_are_refused():
         validate(Training, {"loss": "mse", "batch_size": 8, "epochs": 2**40}, "x")
 
 
-def test_a_label_with_a_control_character_is_refused(tmp_path):
-    (tmp_path / "study.yaml").write_text('label: "a\\x07b"\n', encoding="utf-8")
+@pytest.mark.parametrize("character", ["\\x07", "\\u202e", "\\u200b", "\\u2066", "\\ufeff"])
+def test_a_label_with_a_character_that_nobody_sees_is_refused(tmp_path, character):
+    (tmp_path / "study.yaml").write_text(f'label: "a{character}b"\n', encoding="utf-8")
     with pytest.raises(UserError, match="label: has a control character"):
         composition.check_files(tmp_path)
 
@@ -172,6 +173,15 @@ def test_ctrl_c_is_no_traceback(capsys):
         errors.run(main)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "regbench: interrupted\n"
+
+
+def test_a_message_steers_no_terminal(capsys):
+    def fails():
+        raise UserError("a\x1b]0;x\x07b\u202ec\nregbench: é")
+
+    with pytest.raises(SystemExit) as ended:
+        errors.run(fails)
+    assert ended.value.code == r"regbench: a\x1b]0;x\x07b\u202ec" + "\nregbench: é"
 
 
 def test_a_file_is_as_private_as_the_user_wants_it(tmp_path):

@@ -187,11 +187,13 @@ PRICE = ("--target", "price", "--ignore", "kind")
 @pytest.mark.parametrize(
     ("table", "model", "options", "message"),
     [
-        (edited("\n3,", "\nthree,"), softmax, KIND, "column a: line 5: three is no number"),
+        (edited("\n3,", "\nthree,"), softmax, KIND, "column a: line 5: three is no finite number"),
         (edited("\n3,", "\n,"), softmax, KIND, "column a: 1 missing values, the first in line 5"),
         (edited("\n3,", "\nnan,"), softmax, KIND, "column a: 1 missing values"),
         (edited("\n3,", "\n1e400,"), softmax, KIND, "column a: line 5: is too large or infinite"),
         (TABLE, softmax, ("--ignore", "price"), "which column is the target?"),
+        (TABLE, softmax, ("--target", "kind,kind", "--ignore", "price"), "column kind: is named twice"),
+        (TABLE, softmax, (*KIND, "--groups", "kind"), "column kind: is named twice"),
         (TABLE, softmax, ("--target", "sort"), "has no column sort; it has a, b, kind, price"),
         (edited(",a,", ",,"), softmax, KIND, "line 2: the target is missing"),
         (TABLE.replace(",b,", ",a,").replace(",c,", ",a,"), softmax, KIND, "the target has one value only"),

@@ -89,8 +89,8 @@ def test_several_targets_are_labels_or_values():
         ("1,2\n3,4\n", {}, "line 1: wants the names of the columns"),
         ("a,b\n1,2\n3,4\n", {}, "has no column price; it has a, b"),
         ("a,price\n1,2\n3,4\n", {"ignore": ["c"]}, "has no column c"),
-        ("a,price\n1,2\nfew,3\n3,4\n", {}, "column a: line 3: few is no number"),
-        ("a,price\n1,2\n2,many\n3,4\n", {}, "column price: line 3: many is no number"),
+        ("a,price\n1,2\nfew,3\n3,4\n", {}, "column a: line 3: few is no finite number"),
+        ("a,price\n1,2\n2,many\n3,4\n", {}, "column price: line 3: many is no finite number"),
         ("a,price\n1,2\n,3\n3,4\n", {}, "column a: 1 missing values, the first in line 3"),
         ("a,price\n1,2\n2,\n3,4\n", {}, "column price: line 3: the target is missing"),
         ("a,price\n1,2\n2,nan\n3,4\n", {}, "column price: line 3: the target is missing"),
@@ -105,6 +105,9 @@ def test_several_targets_are_labels_or_values():
         ("a,price\n" + "".join(f"name {i},{i}\n" for i in range(200)), {}, "has 200 different texts"),
         ("price,a\n1,\n2,\n", {"missing": "drop"}, "every line has a missing value"),
         (b"a,price\n\xff\xfe,1\n", {}, "is no text in UTF-8"),
+        ("a,price,price\n1,2,2\n2,3,3\n", {}, "two columns are called price"),  # the target would be an input
+        ("a,price\n1,2,9\n2,3,9\n", {}, "lines have more cells than the header names, 2"),
+        ("a,price\n1,2\n1" + "0" * 400 + ",3\n", {}, "column a: line 3: 10+ is no finite number"),
     ],
 )
 def test_a_bad_table_is_one_line(text, values, message):

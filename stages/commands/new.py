@@ -228,14 +228,14 @@ def tried(
         write_atomically(folder / path, text)
     write_atomically(folder / "params.yaml", params)
     write_atomically(folder / "dvc.yaml", pipeline)
-    selected = composition.load_params(folder / "params.yaml")
-    composition.check_files(conf)
-    composition.check_pipeline(folder / "dvc.yaml", [name])
     if read_yaml(folder / "params.yaml")["studies"] == read_yaml(Path("params.yaml"))["studies"]:
         raise UserError("params.yaml: has no place for another study; add it by hand, as conf/README.md says")
     arrays_described = formats.describe(arrays)
     sheet = validate(Sheet, {"digest": formats.digest_of(arrays_described), "arrays": arrays_described}, name)
     try:
+        selected = composition.load_params(folder / "params.yaml")
+        composition.check_files(conf)
+        composition.check_pipeline(folder / "dvc.yaml", [name])
         _, rows = composition.compose(conf, name, selected, lambda _: sheet, lambda _: "0" * 64)
         facts = stage.net_facts(CONF / "study" / f"{name}.yaml", rows)
     except UserError as error:

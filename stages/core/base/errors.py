@@ -39,6 +39,12 @@ def without_arguments(main: Callable[[], None]) -> Callable[[], None]:
     return alone
 
 
+def shown(text: str) -> str:
+    """The text as a terminal may have it: what could steer one (a script's last words, a name in somebody's file) as
+    Python writes it."""
+    return "".join(part if part.isprintable() or part == "\n" else ascii(part)[1:-1] for part in text)
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; what a user can put right ends the process with one line on stderr and exit code 1: a `UserError`, a
     failing file system, too little memory; Ctrl-C ends it with the shell's code for that, 130."""
@@ -48,7 +54,7 @@ def run(main: Callable[[], None]) -> None:
         print("regbench: interrupted", file=sys.stderr)
         sys.exit(130)  # as a shell says it
     except UserError as error:
-        sys.exit(f"regbench: {error}")
+        sys.exit(f"regbench: {shown(str(error))}")
     except RecursionError:
         sys.exit("regbench: something is nested too deeply, in a configuration or a template")
     except OSError as error:  # disk full, no permission, read-only folder

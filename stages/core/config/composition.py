@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,10 @@ from stages.core.config.yaml import read_resolved, read_yaml
 
 HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
-UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no XML may hold them
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"  # no XML may hold them
+    r"\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # no reader sees them: two texts look alike, or turned around
+)
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
 REGULARIZATION = "regularization"  # the group of named ones; what a file says of itself stands under this key
@@ -281,6 +285,9 @@ class _Maker:
             if not OVERRIDE.fullmatch(override):
                 known = ", ".join(PARTS)
                 raise UserError(f"{self._where(name)}: overrides: {one_line(override)}: must set a value of {known}")
+        keys = Counter(override.lstrip("+").partition("=")[0] for override in overrides)
+        if twice := [key for key, count in keys.items() if count > 1]:
+            raise UserError(f"{self._where(name)}: overrides: {twice[0]} is set twice; keep one of them")
         # Hydra reads its primary configuration anew for every row; without the rows that stays as short as it is.
         head = {key: value for key, value in self.text.items() if key != "rows"}
         if any(override.startswith(f"{REGULARIZATION}=") for override in overrides):
@@ -397,7 +404,9 @@ def _refuse_code(values: dict[str, Any], where: str) -> None:
         if any(part.startswith("_") and part.endswith("_") for part in key.split(".")):
             raise UserError(f"{where}: {one_line(key)}: keys like _target_ are not allowed, configuration is data")
         if isinstance(value, str) and UNSEEN.search(value):
-            raise UserError(f"{where}: {one_line(key)}: has a control character, which no figure can show")
+            raise UserError(
+                f"{where}: {one_line(key)}: has a control character, which no figure can show and no reader see"
+            )
         if isinstance(value, str) and "${" in REFERENCE.sub("", value):
             text = one_line(f"{key}: resolvers like {value} are not allowed, configuration is data")
             raise UserError(f"{where}: {text}")

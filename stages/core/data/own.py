@@ -95,9 +95,12 @@ def described(name: str, data: Given, wishes: Wishes, net: Net) -> dict[str, Any
     if data.format in ("csv", "parquet"):
         frame = (tables.from_csv if data.format == "csv" else tables.from_parquet)(file, content)
         columns = [str(column) for column in frame]
-        for column in (*wishes.target, *wishes.ignore, *([wishes.groups] if wishes.groups else [])):
+        named = [*wishes.target, *wishes.ignore, *([wishes.groups] if wishes.groups else [])]
+        for column in named:
             if column not in columns:
                 raise UserError(f"{file}: has no column {column}; it has {', '.join(columns)[:300]}")
+            if named.count(column) > 1:
+                raise UserError(f"{file}: column {column}: is named twice; it is the target, the groups or ignored")
         if not wishes.target:
             raise UserError(f"{file}: which column is the target? Say --target, one of {', '.join(columns)[:300]}")
         y = frame[list(wishes.target)].dropna()

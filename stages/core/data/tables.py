@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -45,10 +47,16 @@ def from_csv(name: str, content: bytes) -> Frame:
     names = [part.strip().strip('"') for part in header.split(separator)]
     if len(names) < 2:
         raise UserError(f"{name}: has one column; a table needs inputs and a target, separated by , ; | or tabs")
+    _check_names(name, names)  # pandas gives the second of two alike another name
     if all(_is_number(part) for part in names):
         raise UserError(f"{name}: line 1: wants the names of the columns, not {one_line(header)[:60]}")
     try:
-        frame = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True, index_col=False)
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of cells that it leaves out
+            frame = pd.read_csv(
+                io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True, index_col=False
+            )
+    except pd.errors.ParserWarning:
+        raise UserError(f"{name}: lines have more cells than the header names, {len(names)}") from None
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{name}: {one_line(error)}") from None
     return _checked(name, frame)
@@ -178,9 +186,14 @@ def indices(name: str, content: bytes, n: int) -> np.ndarray:
 def _checked(name: str, frame: Frame) -> Frame:
     if frame.empty:
         raise UserError(f"{name}: has no samples")
-    if not frame.columns.is_unique:
-        raise UserError(f"{name}: two columns have the same name")
+    _check_names(name, list(map(str, frame.columns)))
     return frame
+
+
+def _check_names(name: str, columns: list[str]) -> None:
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise UserError(f"{name}: two columns are called {one_line(twice[0])[:60] or 'nothing'}; rename or remove one")
 
 
 def _texts(name: str, column: str, series: Series) -> Series:
@@ -189,8 +202,9 @@ def _texts(name: str, column: str, series: Series) -> Series:
     given = texts[series.notna()]
     numeric = given.map(_is_number)
     if numeric.mean() >= MOSTLY_NUMBERS:
-        at = given.index[~numeric][0] if not numeric.all() else given.index[0]
-        raise UserError(f"{name}: column {column}: line {at + 2}: {one_line(given[at])[:60]} is no number")
+        wrong = ~numeric if not numeric.all() else given.map(lambda text: not np.isfinite(float(text)))
+        at = given.index[wrong][0] if wrong.any() else given.index[0]
+        raise UserError(f"{name}: column {column}: line {at + 2}: {one_line(given[at])[:60]} is no finite number")
     if given.nunique() > MOST_CATEGORIES:
         raise UserError(
             f"{name}: column {column}: has {given.nunique()} different texts; name it under `ignore`, or write numbers"

@@ -234,7 +234,7 @@ def record(
     """
     script = Path(script)
     if not script.is_file():
-        raise UserError(f"{script}: no such file")
+        raise UserError(f"{script}: {'is no plain file' if script.exists() else 'no such file'}")
     with tempfile.TemporaryDirectory(prefix="regbench-why-") as folder:
         out = Path(folder)
         options = ["--max-samples", str(max_samples)]
