@@ -38,7 +38,7 @@ HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"  # no XML may hold them
-    r"\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # no reader sees them: two texts look alike, or turned around
+    r"\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # nobody sees them, and texts look alike or turned around
 )
 REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another value; every other ${...} could call a resolver
 PARTS = ("dataset", "split", "augmentation", "model", "optimizer", "training", *Regularizers.model_fields)
