@@ -57,6 +57,17 @@ def test_outside_a_project_it_says_so_in_one_line(tmp_path):
     assert said.startswith(f"regbench: {tmp_path}: is in no regbench project;") and said.count("\n") == 1
 
 
+def test_in_a_folder_that_is_gone_it_says_so_in_one_line(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "argv", ["regbench", "mend"])
+    with pytest.raises(SystemExit, match="regbench: the current folder is gone"):
+        cli.main()
+    monkeypatch.chdir(tmp_path)
+
+
 def test_an_unknown_command_is_one_line(project):
     assert regbench(ROOT, "mand", expect=1) == "regbench: mand: no such command; `regbench --help` lists them\n"
 

@@ -132,6 +132,15 @@ def test_a_label_with_a_character_that_nobody_sees_is_refused(tmp_path, characte
         composition.check_files(tmp_path)
 
 
+def test_a_file_that_never_ends_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (composition.MOST_BYTES + 1))
+    for path in tmp_path.iterdir():
+        with pytest.raises(UserError, match=f"{path.name}: is no plain file of 1 MiB at most"):
+            composition.load_params(path)
+
+
 def test_a_row_name_that_is_too_long_for_a_file_is_refused(tmp_path):
     path = tmp_path / "s.yaml"
     assert list(composition._row_names(path, "s", {f"s/{'x' * 100}": {}})) == ["x" * 100]

@@ -28,7 +28,11 @@ def _main() -> None:
         print(usage(modules))
         return
     if name not in ANYWHERE and arguments not in (["--help"], ["-h"]):
-        _enter(find(Path.cwd()))
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:
+            raise UserError("the current folder is gone; change to one that is there") from None
+        _enter(find(here))
     if name not in modules:
         raise UserError(f"{name}: no such command; `regbench --help` lists them")
     sys.argv = [f"regbench {name}", *arguments]

@@ -34,6 +34,9 @@ from stages.core.config.study import Params, Study
 from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved, read_yaml
 
+MOST_BYTES = 1 << 20
+"""Of a file in conf/ or of params.yaml; Hydra takes minutes for more."""
+
 HEAD = "_without_rows"  # the study that is being composed
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
 UNSEEN = re.compile(
@@ -58,12 +61,14 @@ NET_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.json")
 
 def load_params(path: Path) -> dict[str, Any]:
     """Read params.yaml: {"device": str, "studies": {study: {"dataset": str, "seeds": int}}}."""
+    _check_kind(path)
     return validate(Params, read_yaml(path), str(path)).model_dump()
 
 
 def check_files(conf: Path) -> None:
     """Refuse a file below `conf` that is not plain data: Hydra resolves some references before `compose` sees them."""
     for file in sorted(conf.rglob("*.yaml")):
+        _check_kind(file)
         _refuse_code(read_yaml(file), str(file))
 
 
@@ -396,6 +401,12 @@ def _check_splits(where: str, metric: str, row: Row, has_test: bool) -> None:
     for key, name in (("metric", split), ("split.monitor", row.split.monitor)):
         if name in missing:
             raise UserError(f"{where}: {key}: there are no {name} samples")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what would take for ever to read: a pipe, a device, a file far larger than any configuration."""
+    if path.exists() and not path.is_dir() and not (path.is_file() and path.stat().st_size <= MOST_BYTES):
+        raise UserError(f"{path}: is no plain file of {MOST_BYTES >> 20} MiB at most")
 
 
 def _refuse_code(values: dict[str, Any], where: str) -> None:

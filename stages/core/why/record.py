@@ -314,7 +314,7 @@ def _last_line(log: Path) -> str:
 def _reason(script: Path, found: dict[str, Any] | None, ended: str | None, last: str) -> str:
     """Why nothing was recorded, in one line."""
     if found is None:
-        return f"{script}: {ended or 'it could not be run'}" + (f"; its last line: {last}" if last else "")
+        return f"{script}: {ended or 'it ended before its fit'}" + (f"; its last line: {last}" if last else "")
     spoken = f"; its last line: {last}" if "exit code" in found["error"] and last else ""
     return f"{found['where'] or script}: {found['error']}{spoken}"
 
