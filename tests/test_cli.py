@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.commands import cli
+from stages.commands import cli, why
+from stages.core.base.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,6 +67,24 @@ def test_in_a_folder_that_is_gone_it_says_so_in_one_line(tmp_path, monkeypatch, 
     with pytest.raises(SystemExit, match="regbench: the current folder is gone"):
         cli.main()
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_terminal_without_arrows_and_closed_streams(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss\n" + "".join(f"{i},0.{60 - i}\n" for i in range(9)), encoding="utf-8")
+    regbench_in_ascii = (sys.executable, "-c", "import os, sys; os.environ['PYTHONIOENCODING'] = 'ascii';"
+        "os.execv(sys.executable, [sys.executable, '-m', 'stages.commands.cli', *sys.argv[1:]])")  # fmt: skip
+    assert r"0.6 \u2192 0.52" in regbench(tmp_path, "why", "--log", "log.csv", python=regbench_in_ascii)
+    for closed, said in ((0, "standard input is closed"), (1, "standard output is closed")):
+        code = f"import os, sys; os.close({closed}); os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+        python = (sys.executable, "-c", code, "stages.commands.cli")
+        assert said in regbench(tmp_path, "why", "--log", "-", python=python, expect=1)
+
+
+@pytest.mark.parametrize("options", [("--minutes", "nan"), ("--minutes", "inf"), ("--seed", "-1")])
+def test_a_time_that_never_ends_is_none(monkeypatch, options):
+    monkeypatch.setattr(sys, "argv", ["regbench why", "train.py", *options])
+    with pytest.raises(UserError, match=options[0]):
+        why.main()
 
 
 def test_an_unknown_command_is_one_line(project):

@@ -22,6 +22,8 @@ def main() -> None:
 
 
 def _main() -> None:
+    if sys.stdout is None:
+        raise UserError("standard output is closed; there is no place for the answer")
     modules = commands()
     name, arguments = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
     if name in {"-h", "--help", "help"}:

@@ -41,6 +41,8 @@ MOST_CORES = 3
 SEEDS = 6
 """Of a study that is kept: as many as confirm a verdict."""
 
+MOST_SECONDS = 7 * 24 * 60 * 60
+
 FOR_THE_SCRIPT = 0.7
 """Share of the time that a script may take to come to its fit."""
 
@@ -83,8 +85,10 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     from stages.core.why.verdict import to_text as verdict_text
 
     began, seconds = time.monotonic(), 60 * arguments.minutes
-    if seconds <= 0:
-        raise UserError(f"--minutes {arguments.minutes:g}: give more than 0")
+    if not 0 < seconds < MOST_SECONDS:  # nor is it NaN, which no time exceeds
+        raise UserError(f"--minutes {arguments.minutes:g}: give more than 0, and less than a week")
+    if not 0 <= arguments.seed < 2**31:
+        raise UserError(f"--seed {arguments.seed}: give a number from 0 to {2**31 - 1}")
     project = place_for(arguments.save) if arguments.save else None
     progress = Progress()
     progress(f"{arguments.script}: up to its fit")

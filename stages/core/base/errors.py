@@ -1,6 +1,7 @@
 """Errors that a user can cause, and how a command ends on one."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -47,7 +48,11 @@ def shown(text: str) -> str:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; what a user can put right ends the process with one line on stderr and exit code 1: a `UserError`, a
-    failing file system, too little memory; Ctrl-C ends it with the shell's code for that, 130."""
+    failing file system, too little memory; Ctrl-C ends it with the shell's code for that, 130. What the terminal's
+    encoding does not have is written as Python writes it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except KeyboardInterrupt:
