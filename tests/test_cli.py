@@ -1,10 +1,14 @@
 """The console command, from any folder, on any system; and what a package of the project holds."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stages.commands import cli, why
@@ -85,6 +89,20 @@ def test_a_time_that_never_ends_is_none(monkeypatch, options):
     monkeypatch.setattr(sys, "argv", ["regbench why", "train.py", *options])
     with pytest.raises(UserError, match=options[0]):
         why.main()
+
+
+def test_a_script_ends_with_the_command_that_runs_it(tmp_path):
+    fake, script = tmp_path / "python", tmp_path / "train.py"
+    fake.write_text("#!/bin/sh\necho $$ > number.part && mv number.part number && exec sleep 60\n", encoding="utf-8")
+    fake.chmod(0o700)
+    script.touch()
+    command = [sys.executable, "-m", "stages.commands.cli", "why", str(script), "--python", str(fake)]
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as running:
+        while running.poll() is None and not (tmp_path / "number").exists():
+            time.sleep(0.05)
+        running.terminate()
+        assert running.wait(20) == 128 + signal.SIGTERM
+    assert not psutil.pid_exists(int((tmp_path / "number").read_text()))
 
 
 def test_an_unknown_command_is_one_line(project):

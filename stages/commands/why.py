@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -84,6 +85,7 @@ def explain_script(arguments: argparse.Namespace, rest: list[str]) -> None:
     from stages.core.why.search import Limits
     from stages.core.why.verdict import to_text as verdict_text
 
+    end_in_order()
     began, seconds = time.monotonic(), 60 * arguments.minutes
     if not 0 < seconds < MOST_SECONDS:  # nor is it NaN, which no time exceeds
         raise UserError(f"--minutes {arguments.minutes:g}: give more than 0, and less than a week")
@@ -145,6 +147,18 @@ def kept(name: str, script: Path, found: Any, sentence: str) -> str:
     arrays = formats.read(validate(PublishedDataset, made.dataset, name), files)
     told = write(name, {CONF / path: text for path, text in made.texts.items()}, files, arrays, SEEDS)
     return "\n".join([told, *(f"Left out, for rows have no words for it: {words}" for words in made.left_out)])
+
+
+def end_in_order() -> None:
+    """Have a signal that ends this process end what it started first: the script is a session of its own."""
+
+    def end(number: int, _: Any) -> None:
+        print(f"regbench: ended by {signal.Signals(number).name}", file=sys.stderr)
+        sys.exit(128 + number)  # as a shell says it
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores one
+            signal.signal(number, end)
 
 
 class Progress:
