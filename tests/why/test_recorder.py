@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from stages.core.base.errors import UserError
-from stages.core.why import keras2, recorder, scripts
+from stages.core.why import keras2, recorder, scripts, spellings
 from stages.core.why.record import record
 
 OLD = """
@@ -415,6 +415,20 @@ def test_a_script_above_the_recorder_owns_nothing_of_it():
     code = recorder.Code(root / "train.py", root / "train.py")
     assert code.is_user(str(root / "tools/data.py"))
     assert not code.is_user(str(recorder.HERE / "spellings.py"))
+
+
+def test_an_optimizer_of_tensorflow_1_is_one_of_keras(tensorflow):
+    import keras
+
+    v1, told = tensorflow.compat.v1.train, []
+    made = spellings._of_tensorflow_1(
+        v1.MomentumOptimizer(0.02, 0.7, use_nesterov=True), lambda *words: told.append(words)
+    )
+    assert type(made) is keras.optimizers.SGD and told == [("tf.train.MomentumOptimizer", "SGD")]
+    assert (float(made.learning_rate), made.momentum, made.nesterov) == (pytest.approx(0.02), pytest.approx(0.7), True)
+    assert type(spellings._of_tensorflow_1(v1.AdamOptimizer(), print)) is keras.optimizers.Adam
+    for own in (made, "adam"):
+        assert spellings._of_tensorflow_1(own, print) is own
 
 
 def test_print_statements_of_python_2():

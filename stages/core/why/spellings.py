@@ -87,6 +87,17 @@ FIT_NO_LONGER = (
 COMPILE_NO_LONGER = ("sample_weight_mode", "target_tensors", "class_mode", "options", "experimental_run_tf_function")
 
 
+TENSORFLOW_1 = {  # optimizers of tf.train, and Keras' own
+    "AdadeltaOptimizer": "Adadelta",
+    "AdagradOptimizer": "Adagrad",
+    "AdamOptimizer": "Adam",
+    "FtrlOptimizer": "Ftrl",
+    "GradientDescentOptimizer": "SGD",
+    "MomentumOptimizer": "SGD",
+    "RMSPropOptimizer": "RMSprop",
+}
+
+
 def apply(keras, tell):
     """Teach Keras 3 the old spellings; `tell(old, new)` hears of each that the script uses."""
     spaces = _spaces(keras)
@@ -534,6 +545,10 @@ def _fit_arguments(net, args, kwargs, tell):
 
 def _compile_arguments(net, args, kwargs, tell):
     kwargs = _renamed(kwargs, {}, COMPILE_NO_LONGER, tell)
+    if args:
+        args = (_of_tensorflow_1(args[0], tell), *args[1:])
+    elif "optimizer" in kwargs:
+        kwargs["optimizer"] = _of_tensorflow_1(kwargs["optimizer"], tell)
     if kwargs.get("loss_weights", 0) is None:
         del kwargs["loss_weights"]
     third = args[2] if len(args) > 2 else None
@@ -544,6 +559,19 @@ def _compile_arguments(net, args, kwargs, tell):
         tell(kwargs["loss"], LOSSES[kwargs["loss"]])
         kwargs["loss"] = LOSSES[kwargs["loss"]]
     return args, kwargs
+
+
+def _of_tensorflow_1(optimizer, tell):
+    """Keras' optimizer for one of TensorFlow 1's, which tf.keras once took as well; anything else as it is."""
+    old = type(optimizer).__name__
+    rate = getattr(optimizer, "_learning_rate", getattr(optimizer, "_lr", None))
+    if old not in TENSORFLOW_1 or rate is None:
+        return optimizer
+    tell(f"tf.train.{old}", TENSORFLOW_1[old])
+    settings = {"learning_rate": float(rate)}
+    if old == "MomentumOptimizer":
+        settings.update(momentum=float(optimizer._momentum), nesterov=bool(optimizer._use_nesterov))
+    return getattr(sys.modules["keras"].optimizers, TENSORFLOW_1[old])(**settings)
 
 
 def _fit_generator(net, tell, generator, *args, **kwargs):
@@ -628,6 +656,7 @@ def _others():
         settings = {name: getattr(v1, name) for name in ("ConfigProto", "GPUOptions", "Session", "logging")}
         _add(tensorflow, {**seed, **settings})
         _add(tensorflow.random, seed)
+        _add(tensorflow.train, {name: getattr(v1.train, name) for name in TENSORFLOW_1})
     pandas = sys.modules.get("pandas")
     if pandas is not None and not hasattr(pandas.DataFrame, "as_matrix"):
         pandas.DataFrame.as_matrix = lambda frame: frame.to_numpy()
