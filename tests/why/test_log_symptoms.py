@@ -64,14 +64,14 @@ FIRST_CHAPTER = "Epoch 1/30 - 7s - loss: nan - acc: 0.0987Epoch 2/30 - 7s - loss
         (CIFAR_NONE, ["still improving"]),
         (CIFAR_L2, ["penalty in the loss", "still improving"]),
         (FIRST_CHAPTER, ["diverged"]),
-        ("loss 1.7436 acc .5749, val_loss 1.5925 val_acc .6434", ["training worse than validation"]),
-        ("loss 3.43 acc .1064 val_acc .1135", ["at chance"]),
-        ("train (.0627, 1), evaluated (3.765, 0)", ["inference far worse than training"]),
-        ("val_loss 302 → 4991 while loss .46 → .03", ["inference far worse than training", "still improving"]),
-        ("loss .1016 acc .9698, val_loss 4.0896 val_acc .5816", ["inference far worse than training"]),
+        ("loss 1.6822 acc .5910, val_loss 1.5107 val_acc .6622", ["training worse than validation"]),
+        ("loss 3.51 acc .1042 val_acc .1128", ["at chance"]),
+        ("train (.0581, 1), evaluated (3.912, 0)", ["inference far worse than training"]),
+        ("val_loss 288 → 5120 while loss .52 → .04", ["inference far worse than training", "still improving"]),
+        ("loss .0934 acc .9721, val_loss 3.8712 val_acc .5702", ["inference far worse than training"]),
         ("nan", ["diverged"]),
-        ("2.304, .1", ["at chance"]),
-        ("loss .5504 mse .2316", ["penalty in the loss"]),
+        ("2.303, .1", ["at chance"]),
+        ("loss .6120 mse .2540", ["penalty in the loss"]),
     ],
 )
 def test_printed_logs(text, expected):
@@ -156,6 +156,15 @@ def test_a_penalty_shows_beside_a_high_accuracy():
     assert said(loss=down(0.9, 0.06, rate=0.6), accuracy=accuracy) == ["healthy"]
 
 
+def test_a_net_that_is_not_sure_yet_pays_no_penalty():
+    """A right answer costs up to ln K while the net hardly prefers it."""
+    unsure = {"accuracy": 0.95 - down(0.4, 0), "loss": 1.6 * 0.92**EPOCHS}
+    assert said(**unsure) == ["still improving"]
+    assert said(accuracy=unsure["accuracy"], loss=down(1.6, 0.5)) == ["penalty in the loss"]
+    shrinks = down(28, 0.7)  # more than crossentropy can be, until the weights are gone
+    assert "penalty in the loss" in said(loss=shrinks, accuracy=[0.6] + [0.85] * 12 + [0.6] * 7)
+
+
 def test_training_worse_than_validation_beyond_the_lag_of_a_mean():
     accuracy, better = 0.8 - down(0.3, 0), 0.86 - down(0.3, 0)
     noisy = {"loss": down(1.5, 0.6), "accuracy": accuracy, "val_loss": down(1, 0.4), "val_accuracy": better}
@@ -182,6 +191,27 @@ def test_overfitting_from_its_epoch():
     assert "overfitting" not in said(loss=[1, 0.5, 0.3, 0.2], val_loss=[0.5, 0.6, 0.7, 0.8])  # too short to say
 
 
+def test_a_validation_loss_that_rises_is_not_overfitting_where_noise_would_do_the_same():
+    falls, rises = down(1, 0.05), np.concatenate([down(1, 0.5, 8), 0.5 + 0.02 * np.arange(1, 13)])
+    assert said(loss=falls, val_loss=rises)[0] == "overfitting"
+    assert "overfitting" not in said(loss=down(1, 0.3, rate=1.0), val_loss=rises)  # training has ended long before
+    comes_back = np.append(rises[:-2], [0.5, 0.49])
+    assert "overfitting" not in said(loss=falls, val_loss=comes_back)
+    restless = 0.5 * np.exp(0.25 * NOISE) * np.linspace(0.9, 1.1, 20)
+    assert "overfitting" not in said(loss=falls, val_loss=restless)
+    accuracies = {"accuracy": 1 - falls / 2, "val_accuracy": [0.7, 0.85, 0.9] + [0.95] * 17}
+    assert "overfitting" not in said(loss=falls, val_loss=rises, **accuracies)  # of 20 samples one is wrong
+    accuracies["val_accuracy"] = [0.7012, 0.8533, 0.9021] + [0.9507] * 17
+    assert said(loss=falls, val_loss=rises, **accuracies) == ["overfitting"]  # of thousands
+
+
+def test_epochs_that_a_log_leaves_out_count():
+    text = (
+        "Epoch 1/100\n9/9 - 3s - loss: 2.3\nEpoch 50/100\n9/9 - 3s - loss: 0.9\nEpoch 100/100\n9/9 - 3s - loss: 0.8\n"
+    )
+    assert words(parse(text)[0]) == ["healthy"]  # 0.2 % an epoch
+
+
 def test_still_improving_by_the_held_out_loss():
     assert said(loss=down(1, 0.01, rate=0.05), val_loss=down(1, 0.01, rate=0.05)) == ["still improving"]
     assert said(loss=down(1, 0.38), val_loss=down(1, 0.4, rate=0.6)) == ["healthy"]
@@ -191,6 +221,9 @@ def test_still_improving_by_the_held_out_loss():
 def test_learning_rate_too_low_falls_straight_and_hardly():
     assert said(loss=1 - 0.002 * EPOCHS, val_loss=1 - 0.002 * EPOCHS) == ["learning rate too low"]
     assert "learning rate too low" not in said(loss=down(1, 0.9), val_loss=down(1, 0.9))  # levels off
+    assert "learning rate too low" not in said(loss=1 - 0.002 * EPOCHS, val_loss=[1.0] * 20)  # a penalty falls alone
+    late = "".join(f"Epoch {80 + i}/100\n9/9 - 1s - loss: {0.9 - 0.002 * i:.4f}\n" for i in range(20))
+    assert words(parse(late)[0]) != ["learning rate too low"]
 
 
 def test_learning_rate_too_high_shakes_or_throws():
@@ -198,6 +231,18 @@ def test_learning_rate_too_high_shakes_or_throws():
     assert "learning rate too high" not in said(loss=down(1.5, 0.3) * np.exp(0.02 * NOISE), accuracy=0.9 - down(0.4, 0))
     thrown = np.concatenate([[7e5], 0.7 + 0.003 * np.abs(NOISE[1:])])
     assert said(loss=thrown, accuracy=0.5 + 0.005 * NOISE)[:2] == ["at chance", "learning rate too high"]
+
+
+def test_dropout_shakes_the_training_alone():
+    shaken = {"loss": 0.6 * np.exp(0.3 * NOISE), "accuracy": 0.75 + 0.02 * NOISE}
+    assert "learning rate too high" in said(**shaken)
+    assert "learning rate too high" in said(**shaken, val_loss=0.6 * np.exp(0.3 * NOISE[::-1]))
+    assert "learning rate too high" not in said(**shaken, val_loss=0.55 + 0.002 * NOISE)
+
+
+def test_answers_that_do_not_move_are_not_all_the_same():
+    frozen = {"loss": 1.353 - 1e-5 * EPOCHS, "val_loss": 1.371 - 1e-5 * EPOCHS}
+    assert "constant output" not in said(**frozen, accuracy=[0.28] * 20, val_accuracy=[0.256] * 5 + [0.264] * 15)
 
 
 def test_accuracy_of_a_regression():

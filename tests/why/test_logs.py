@@ -38,6 +38,11 @@ def test_keras_2_with_a_count_of_steps():
     assert (log.planned, log.steps, log.epochs.tolist()) == (300, 391, [1, 2])
 
 
+def test_a_decimal_comma():
+    log = one("Epoch 1/2\n9/9 - 1s - loss: 0,7200 - acc: 0,6500\nEpoch 2/2\n9/9 - 1s - loss: 1,2e-05 - acc: 0,9000\n")
+    assert numbers(log) == {"loss": [0.72, 1.2e-5], "acc": [0.65, 0.9]}
+
+
 def test_two_trainings_on_one_line_the_first_without_its_heading():
     first, second = parse(
         "Symptom Without regularizer "

@@ -42,6 +42,10 @@ BIG_GAIN = 0.1
 """Gain in skill, from 0 for guessing to 1, that makes another learning rate the cure, when it doubles the skill too."""
 
 
+TINY_RATE = 1e-4
+"""Below it a rate a hundred times as high may be too low still, so a thousand times is tried."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A data set in three parts: what `fit` trains on, what it validates on, and what only the truth is made of."""
@@ -264,7 +268,10 @@ def train(kind: Kind, recipe: Recipe) -> Example:
     held_out = predict(task.held_out[0])
     facts["longer_held_out_loss"] = _data_loss(held_out, task.held_out[1], task.classes)
     facts["longer_held_out_skill"] = _skill(held_out, task.held_out[1], task.classes)
-    for name, factor in (("lower", 0.1), ("lowest", 0.01), ("higher", 10.0), ("highest", 100.0)):
+    factors = {"lower": 0.1, "lowest": 0.01, "higher": 10.0, "highest": 100.0}
+    if recipe.learning_rate < TINY_RATE:
+        factors["highest"] = 1000.0
+    for name, factor in factors.items():
         model.set_weights(start)
         for variable in model.optimizer.variables:
             variable.assign(tf.zeros_like(variable))
@@ -319,6 +326,7 @@ def _facts(model: keras.Model, predict: Callable, watch: _Watch, history: dict, 
         "training_mode_loss": _data_loss(training_mode, y, task.classes) if finite else np.nan,
         "held_out_loss": watch.held_out_loss[-1],
         "rise": float(smooth[-1] / smooth[lowest]) if finite else 1.0,
+        "train_fall": float(_smooth(watch.train_loss)[-1] / _smooth(watch.train_loss)[lowest]) if finite else 1.0,
         "penalty_share": watch.penalty[-1] / (watch.penalty[-1] + watch.train_loss[-1]) if finite else 0.0,
         "first_penalty_share": watch.penalty[0] / (watch.penalty[0] + watch.train_loss[0]) if finite else 0.0,
         "worst_inference": float(np.median(np.array(watch.train_loss) / np.array(history["loss"]))) if finite else 1.0,
@@ -373,7 +381,7 @@ def _of_a_sound_head(
     batch_norm = recipe.batch_norm and facts["worst_inference"] > 2
     near_guessing = bool(classes) and abs(columns["accuracy"][-1] * classes - 1) < (0.15 if classes == 2 else 0.3)
     data_loss = columns["loss"][-1] * (1 - facts["penalty_share"])
-    rises = recipe.epochs >= 5 and facts["rise"] >= 1.05
+    overfits = recipe.epochs >= 5 and facts["rise"] >= 1.05 and facts["train_fall"] < 0.95
     gains = facts["longer_held_out_skill"] - facts["held_out_skill"] >= 0.005
     return {
         CHANCE: near_guessing and skill < 0.05,
@@ -381,7 +389,7 @@ def _of_a_sound_head(
         PENALTY: facts["penalty_share"] >= 0.25 or facts["first_penalty_share"] >= 0.5,
         TRAINING_WORSE: recipe.dropout > 0 and data_loss > 1.1 * inference,
         INFERENCE_WORSE: batch_norm,
-        OVERFITTING: rises and not batch_norm,
+        OVERFITTING: overfits and not batch_norm,
         IMPROVING: skill >= 0.05 and gains and facts["longer_held_out_loss"] < 0.95 * facts["held_out_loss"],
         RATE_HIGH: lower - skill >= BIG_GAIN and lower >= max(higher, 2 * skill),
         RATE_LOW: higher - skill >= BIG_GAIN and higher >= max(lower, 2 * skill),
@@ -404,12 +412,12 @@ def from_lines(text: str) -> dict[Recipe, Example]:
 # --- what to train --------------------------------------------------------------------------------------------------
 
 
-def recipes(kind: Kind, count: int) -> Iterator[Recipe]:
+def recipes(kind: Kind, count: int, seed: int = 0) -> Iterator[Recipe]:
     """`count` recipes of each pattern, and twelve times as many healthy ones, half of which turn out not to be."""
     for number, (pattern, draw) in enumerate(PATTERNS.items()):
         for i in range(count * (12 if pattern == HEALTHY else 1)):
-            seed = 200_000 * (kind == "test") + 1000 * number + i
-            yield draw(_common(kind, pattern, np.random.default_rng(seed), seed), np.random.default_rng(seed + 7))
+            own = 1_000_000 * seed + 200_000 * (kind == "test") + 1000 * number + i
+            yield draw(_common(kind, pattern, np.random.default_rng(own), own), np.random.default_rng(own + 7))
 
 
 def _common(kind: Kind, pattern: str, rng: np.random.Generator, seed: int) -> Recipe:

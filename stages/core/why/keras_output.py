@@ -56,6 +56,7 @@ _REPAIRS = [
     (r"[\u00a0\u2002-\u200a\u3000]", " "),
     (r"(?m)^[ \t]*(?:>[ \t]?)+(?=[ \t]*\S)", ""),  # quoted in a mail
     (r"\*\*|`", ""),  # Markdown
+    (r"(: [-+]?\d+),(\d{1,16}(?:e[-+]\d+)?)(?=\s|$)", r"\1.\2"),  # a decimal comma
     (rf"(?m)^[ \t]*\[?{_DATE}{_CLOCK}\]?[ \t]*(?:[-:|][ \t]+(?!\d+s))?", ""),
     (r"(?<=\S)[ \t]*(?=Epoch \d)", "\n"),  # line ends that are lost
     (r"(?<=\S)(?=Test (?:loss|acc|score))", "\n"),

@@ -52,23 +52,29 @@ MEANINGLESS_CHEAP, MEANINGLESS_LOSS = 0.2, 30.0  # no crossentropy is smaller or
 CHANCE_LOSS = 0.96  # of ln K
 CHANCE_SHARE, CHANCE_HALF = 0.3, 0.12  # how far an accuracy may be from 1/K, as a share of it, and from a half
 CONSTANT_LOSS = 0.8  # of what a constant answer costs at least
+CONSTANT_EPOCHS = 6  # in which the held-out accuracy alone tells, as dropout shakes the training's
 STILL_FALL, STILL_METRIC = 0.2, 0.01  # share of the loss, of the samples
 INFERENCE_RATIO, INFERENCE_JUMP, INFERENCE_ALONE = 3.0, 0.3, 10.0  # held-out / training loss; change of its logarithm
 INFERENCE_FIRST, INFERENCE_GAP = 2.0, 0.1  # the same in the first epoch; between the accuracies
 RATE_UP, RATE_ROUGH, RATE_NET = 0.4, 0.05, 0.3  # share of epochs in which the loss rises; changes of its logarithm
+RATE_ALONE = 0.1  # the same change where no validation loss confirms it
 RATE_EPOCHS = 6  # fewer shake by accident
 RATE_START = 5.0  # first loss / later loss of a net that then stands still
 RATE_RESTLESS, RATE_RISES = 1.004, 0.3  # of ln K; share of epochs in which the validation loss rises
 LOW_MONOTONE, LOW_FALL, LOW_STRAIGHT = 0.8, 0.2, 0.3  # share of epochs; change of the logarithm; share of it in the end
 LOW_ACCURACY = 0.15  # rise
 LOSS_PER_ERROR = 5.5  # crossentropy / share of wrong answers, at the end
+LOSS_PER_ERROR_ALONE = 15.0  # the same of a log too short to show that the loss has levelled off
 FIRST_LOSS_PER_ERROR = 5.0  # the same in the first epoch
+RIGHT_COST = float(np.log(1000))  # of a right answer, at most: that of a net that hardly prefers it among 1000 classes
 EXCESS, EXCESS_RATIO, EXCESS_HELD_OUT = (
     1.02,
     2.4,
     1.9,
 )  # loss / the same without penalties; squared error / squared absolute error
-OVERFIT_RISE, OVERFIT_EPOCHS, OVERFIT_TAIL = 1.05, 5, 0.2
+OVERFIT_RISE, OVERFIT_FALL = 1.1, 0.95  # of the validation loss from its lowest on; of the training loss meanwhile
+OVERFIT_NOISE = 3.0  # times a typical change: the lowest of many epochs and a last one lie 2 apart by accident
+OVERFIT_EPOCHS, OVERFIT_TAIL, OVERFIT_WRONG = 5, 0.2, 3  # epochs; share of them; wrong answers that carry a rise
 WORSE_LOSS, WORSE_SHORT, WORSE_CLEAR = 1.15, 1.05, 1.3  # beside a better accuracy; in one or two epochs; alone
 WORSE_ACCURACY = 0.02
 IMPROVING_SHORT, IMPROVING_LONG = 0.01, 0.02  # share of the loss that an epoch takes off
@@ -114,9 +120,9 @@ class View:
 
     @property
     def span(self) -> str:
-        """The epochs, in words."""
+        """The epochs, as a sentence begins."""
         first, last = int(self.epochs[0]), int(self.epochs[-1])
-        return f"epoch {first}" if first == last else f"epochs {first} to {last}"
+        return f"In epoch {first}" if first == last else f"Over epochs {first} to {last}"
 
 
 def _first(names: list[str], pattern: re.Pattern[str]) -> str | None:
@@ -247,12 +253,13 @@ def _chance(view: View) -> str:
     if len(view.loss) < 3 and not (classes in ROUND and cost <= 1.6 * np.log(classes)):
         return ""  # one epoch of a net that learns many classes looks the same
     beside = f" ({view.val_accuracy[-1]:.4g} on validation samples)" if len(view.val_accuracy) else ""
+    stays, ends = ("is", "is") if len(view.loss) == 1 else ("stays", "ends")
     if cost >= CHANCE_LOSS * np.log(classes):
         guess = f"ln {classes} = {np.log(classes):.4f}"
     else:
         guess = f"{(classes - 1) / classes**2:.4f} as squared error"
     return (
-        f"Over {view.span} the accuracy stays near {level:.4g}{beside} and the loss ends at {cost:.4g}. Guessing "
+        f"{view.span} the accuracy {stays} near {level:.4g}{beside} and the loss {ends} at {cost:.4g}. Guessing "
         f"among {classes} classes gives {1 / classes:.4g} and {guess}."
     )
 
@@ -320,12 +327,16 @@ def _constant(view: View) -> str:
         how = f"takes {len(np.unique(held_out))} values in {len(held_out)} epochs"
     elif _still(shown) and np.ptp(accuracy) <= 0.02:
         how = f"is {share:.4g} in every epoch"
-    elif _still(shown[tail]) and np.ptp(accuracy[tail]) <= 0.003 and _cost(view) >= CONSTANT_LOSS * least:
+    elif (
+        _still(shown[tail])
+        and _cost(view) >= CONSTANT_LOSS * least
+        and (np.ptp(accuracy[tail]) <= 0.003 or (shown is held_out and len(shown[tail]) >= CONSTANT_EPOCHS))
+    ):
         how = f"is {share:.4g} in the last {len(shown[tail])} epochs"
     else:
         return ""
-    if abs(view.loss[-1] / view.loss[0] - 1) < 0.01 and 1.03 * least < _cost(view) < 2 * least:
-        return ""  # nothing moves: the accuracy stays because the answers do
+    if _frozen(view, least):
+        return ""  # the accuracy stays because the answers do, whatever they are
     learns = _end(accuracy) > share + 0.03 and not _still(accuracy)
     if not in_turn and (learns or _cost(view) < 0.5 * least):
         return ""
@@ -338,6 +349,14 @@ def _constant(view: View) -> str:
 def _still(values: np.ndarray) -> bool:
     """Whether it does not change by one sample of ten thousand."""
     return bool(np.ptp(values) <= 1e-4)
+
+
+def _frozen(view: View, least: float) -> bool:
+    """Whether nothing moves, at a cost of neither a constant answer nor equal probabilities nor sure wrong answers."""
+    classes = _classes(_end(view.accuracy), _cost(view)) or 2
+    guess, cost = np.log(classes), _cost(view)
+    still = abs(view.loss[-1] / view.loss[0] - 1) < 0.01
+    return bool(still and 1.03 * least < cost < 2 * max(guess, least) and abs(cost / guess - 1) >= 0.01)
 
 
 def _one_class_then_another(view: View) -> bool:
@@ -356,7 +375,7 @@ def _metric_still(view: View) -> str:
         return ""
     if len(view.val_accuracy) and np.ptp(view.val_accuracy) > 5 * STILL_METRIC:
         return ""
-    return f"Over {view.span} the loss falls by {falls:.0%} ({_to(loss)}) and the accuracy goes {_to(accuracy)}."
+    return f"{view.span} the loss falls by {falls:.0%} ({_to(loss)}) and the accuracy goes {_to(accuracy)}."
 
 
 def _penalty(view: View) -> str:
@@ -408,10 +427,16 @@ def _above_accuracy(view: View) -> str:
     held_out = np.inf  # of a penalty, the validation loss tells too
     if len(view.val_accuracy) and len(view.val_loss):
         held_out = _end(view.val_loss / np.maximum(1 - view.val_accuracy, 0.01))
-    if _end(ratio) > LOSS_PER_ERROR and held_out > 4 and _end(loss) > 0.1:
+    if _end(ratio) > _usual_ratio(loss) and held_out > 4 and _end(loss) > 0.1:
         return (
             f"The loss ends at {loss[-1]:.4g} beside an accuracy of {accuracy[-1]:.4g}; crossentropy alone is "
             f"seldom above {LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01):.4g} there."
+        )
+    most = SATURATED_COST * (1 - accuracy[0]) + RIGHT_COST * accuracy[0]
+    if len(loss) > 2 and accuracy[0] > 0.1 and loss[0] > most and (np.diff(loss) < 0).mean() >= LOW_MONOTONE:
+        return (
+            f"The loss starts at {loss[0]:.4g} beside an accuracy of {accuracy[0]:.4g}, where crossentropy alone is "
+            f"{most:.4g} at most, and falls steadily ({_to(loss)})."
         )
     if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and min(_end(ratio), held_out) > 3:
         return (
@@ -419,6 +444,20 @@ def _above_accuracy(view: View) -> str:
             f"and falls ({_to(loss)}) by more than the accuracy explains ({_to(accuracy)})."
         )
     return ""
+
+
+def _usual_ratio(loss: np.ndarray) -> float:
+    """Loss per wrong answer above which crossentropy alone seldom ends. While a net is unsure of its right answers each
+    of these costs up to ln K, so a loss that goes on falling shows nothing."""
+    if len(loss) < 3:
+        return LOSS_PER_ERROR_ALONE
+    return np.inf if _falls_on(loss) else LOSS_PER_ERROR
+
+
+def _falls_on(loss: np.ndarray) -> bool:
+    """Whether it falls by more than IMPROVING_LONG an epoch over its last third."""
+    last = loss[-max(3, len(loss) // 3) :]
+    return bool(last.min() > 0 and -np.polyfit(np.arange(len(last)), np.log(last), 1)[0] > IMPROVING_LONG)
 
 
 def _inference_worse(view: View) -> str:
@@ -461,7 +500,8 @@ def _rate_high(view: View) -> str:
     if (
         len(loss) < RATE_EPOCHS
         or (steps > 0).mean() < RATE_UP
-        or rough < RATE_ROUGH
+        or rough < (RATE_ROUGH if _shakes(view.val_loss) else RATE_ALONE)
+        or (len(view.val_loss) and not _shakes(view.val_loss))  # dropout shakes the training's alone
         or net > RATE_NET
         or (view.accuracy > 0.97).any()
     ):
@@ -470,6 +510,11 @@ def _rate_high(view: View) -> str:
         f"The training loss rises in {(steps > 0).sum()} of {len(steps)} epochs, changes by {np.expm1(rough):.0%} in a "
         f"typical one, and comes from {loss[0]:.4g} to {loss[-1]:.4g}."
     )
+
+
+def _shakes(held_out: np.ndarray) -> bool:
+    """Whether a validation loss changes as much from epoch to epoch as the training loss at a high rate."""
+    return bool(len(held_out) > 1 and held_out.min() > 0 and np.median(np.abs(np.diff(np.log(held_out)))) >= RATE_ROUGH)
 
 
 def _restless_at_chance(view: View) -> bool:
@@ -481,8 +526,10 @@ def _restless_at_chance(view: View) -> bool:
 
 
 def _rate_low(view: View) -> str:
-    loss = view.loss
-    if len(loss) < 4 or loss.min() <= 0:
+    loss, held_out = view.loss, view.val_loss
+    if len(loss) < 4 or loss.min() <= 0 or view.epochs[0] > 1:  # the end of a training is slow at any rate
+        return ""
+    if len(held_out) and (held_out[-1] >= held_out[0] or (np.diff(held_out) <= 0).mean() < LOW_MONOTONE):
         return ""
     steps, total = np.diff(np.log(loss)), float(np.log(loss[0] / loss[-1]))
     if (steps <= 0).mean() < LOW_MONOTONE or not 0 < total < LOW_FALL:
@@ -505,15 +552,30 @@ def _overfitting(view: View) -> str:
     lowest = int(smooth.argmin())
     rise, left = float(np.log(smooth[-1] / smooth[lowest])), len(smooth) - 1 - lowest
     noise = float(np.median(np.abs(np.diff(np.log(held_out)))))
-    if rise < max(np.log(OVERFIT_RISE), noise) or left < max(2, OVERFIT_TAIL * len(held_out)):
+    if rise < max(np.log(OVERFIT_RISE), OVERFIT_NOISE * noise) or left < max(2, OVERFIT_TAIL * len(held_out)):
         return ""
-    if loss[-3:].mean() >= loss[lowest : lowest + 3].mean() or loss[-1] >= smooth[-1]:
+    if held_out[-3:].min() <= smooth[lowest] or held_out[-1] <= loss[-1]:
+        return ""  # it comes back
+    if loss[-3:].mean() >= OVERFIT_FALL * loss[lowest : lowest + 3].mean():
         return ""
+    if _wrong_answers(view.val_accuracy) < OVERFIT_WRONG:
+        return ""  # a rise that so few samples carry would not be found on others
     epoch = lowest + 1  # the middle of its three
     return (
         f"From epoch {view.epochs[epoch]} on the validation loss rises by {np.expm1(rise):.0%} "
         f"({_to(held_out[epoch:])}) while the training loss falls ({_to(loss[epoch:])})."
     )
+
+
+def _wrong_answers(held_out: np.ndarray) -> float:
+    """Wrong answers in the end on a small validation set, infinite where its size does not show: accuracies are
+    multiples of one over it, and these are told apart from others by four printed digits up to a hundred."""
+    if len(np.unique(held_out)) < 3:
+        return np.inf
+    for size in range(2, 100):
+        if (np.abs(held_out * size - np.round(held_out * size)) <= 6e-5 * size).all():
+            return float((1 - held_out[-3:].mean()) * size)
+    return np.inf
 
 
 def _training_worse(view: View) -> str:
@@ -546,13 +608,14 @@ def _improving(view: View) -> str:
     last = values[-2:] if short else values[-max(4, len(values) // 3) :]
     if values.min() <= 0 or (len(view.accuracy) and view.accuracy[-1] > 0.995):
         return ""
-    slope = float(np.polyfit(np.arange(len(last)), np.log(last), 1)[0])
+    epochs = view.epochs[-len(last) :]  # a log may leave some out
+    slope, span = float(np.polyfit(epochs, np.log(last), 1)[0]), int(epochs[-1] - epochs[0])
     noise = float(np.median(np.abs(np.diff(np.log(values[len(values) // 2 :]), 2)))) if len(values) >= 5 else 0.0
-    if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * (len(last) - 1) < 2 * noise:
+    if -slope < (IMPROVING_SHORT if short else IMPROVING_LONG) or -slope * span < 2 * noise:
         return ""
     return (
         f"The {'training' if values is view.loss else 'validation'} loss still falls by {-np.expm1(slope):.1%} an "
-        f"epoch at the end ({_to(last)} in {len(last)} epochs)."
+        f"epoch at the end ({_to(last)} in {span + 1} epochs)."
     )
 
 
@@ -566,7 +629,7 @@ def _healthy(view: View) -> str:
         return ""
     accuracy = f", accuracy {_to(view.accuracy)}" if len(view.accuracy) else ""
     validation = f"; validation loss {_to(held_out)}" if len(held_out) else ""
-    return f"Over {view.span} the loss goes {_to(loss)}{accuracy}{validation}."
+    return f"{view.span} the loss goes {_to(loss)}{accuracy}{validation}."
 
 
 def _gets_somewhere(loss: np.ndarray, accuracy: np.ndarray, least: float) -> bool:
@@ -610,7 +673,7 @@ HIDES = {
     CHANCE: {METRIC_STILL, OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     CONSTANT: {OVERFITTING, IMPROVING, INFERENCE_WORSE, TRAINING_WORSE},
     INFERENCE_WORSE: {OVERFITTING},
+    RATE_HIGH: {IMPROVING, TRAINING_WORSE},
     RATE_LOW: {IMPROVING},
-    TRAINING_WORSE: {RATE_HIGH},
 }
 """What a word takes the sense from."""
