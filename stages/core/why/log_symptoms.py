@@ -433,10 +433,10 @@ def _above_accuracy(view: View) -> str:
             f"seldom above {LOSS_PER_ERROR * max(1 - accuracy[-1], 0.01):.4g} there."
         )
     most = SATURATED_COST * (1 - accuracy[0]) + RIGHT_COST * accuracy[0]
-    if len(loss) > 2 and accuracy[0] > 0.1 and loss[0] > most and (np.diff(loss) < 0).mean() >= LOW_MONOTONE:
+    if len(loss) > 2 and accuracy[0] > 0.1 and loss[0] > most and loss[0] > loss[1] > loss[2]:
         return (
             f"The loss starts at {loss[0]:.4g} beside an accuracy of {accuracy[0]:.4g}, where crossentropy alone is "
-            f"{most:.4g} at most, and falls steadily ({_to(loss)})."
+            f"{most:.4g} at most, and falls ({_to(loss)})."
         )
     if len(loss) > 1 and ratio[0] > FIRST_LOSS_PER_ERROR and min(_end(ratio), held_out) > 3:
         return (
