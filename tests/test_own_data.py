@@ -1,9 +1,11 @@
 """Tables, arrays and pictures of one's own: what is read of them, what is refused, how they are split and scaled."""
 
 import io
+import sys
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -53,6 +55,24 @@ def test_a_table_has_numbers_and_a_column_for_each_text(separator):
     expected = [[3, 0, 0, 1, 50.5], [4, 1, 0, 0, nan], [nan, 0, 0, 1, 70], [5, 0, 1, 0, 80]]
     np.testing.assert_array_equal(arrays.train_x, np.array(expected, np.float32))
     np.testing.assert_array_equal(arrays.train_y, np.array([100, 200, 300, 400], np.float32))
+
+
+def test_parquet_is_read_like_a_csv():
+    pytest.importorskip("pyarrow")
+    content = pd.read_csv(io.StringIO(HOUSES)).to_parquet()
+    own = dataset(format="parquet", shape=[5], missing="mean")
+    arrays, expected = read(own, {"own.parquet": content}), csv(HOUSES, shape=[5], missing="mean")
+    np.testing.assert_array_equal(arrays.train_x, expected.train_x)
+    np.testing.assert_array_equal(arrays.train_y, expected.train_y)
+    with pytest.raises(UserError, match=r"^own.parquet: is no undamaged Parquet file"):
+        read(own, {"own.parquet": content[:-20]})
+
+
+def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
+    for name in ("pyarrow", "fastparquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"^own.parquet: Parquet needs pyarrow, .*`pip install pyarrow`[^\n]*$"):
+        read(dataset(format="parquet", shape=[5]), {"own.parquet": b"PAR1"})
 
 
 def test_decimal_commas_beside_semicolons():

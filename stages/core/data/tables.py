@@ -69,7 +69,9 @@ def from_parquet(name: str, content: bytes) -> Frame:
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     except ImportError:
-        raise UserError(f"{name}: Parquet needs pyarrow: `pip install pyarrow`") from None
+        raise UserError(
+            f"{name}: Parquet needs pyarrow, which is not installed: `pip install pyarrow`, or give a CSV"
+        ) from None
     except Exception as error:  # pyarrow raises many kinds
         raise UserError(f"{name}: is no undamaged Parquet file ({one_line(error)[:200]})") from None
     return _checked(name, frame)
