@@ -327,10 +327,14 @@ def _facts(model: keras.Model, predict: Callable, watch: _Watch, history: dict, 
         "held_out_loss": watch.held_out_loss[-1],
         "rise": float(smooth[-1] / smooth[lowest]) if finite else 1.0,
         "train_fall": float(_smooth(watch.train_loss)[-1] / _smooth(watch.train_loss)[lowest]) if finite else 1.0,
-        "penalty_share": watch.penalty[-1] / (watch.penalty[-1] + watch.train_loss[-1]) if finite else 0.0,
-        "first_penalty_share": watch.penalty[0] / (watch.penalty[0] + watch.train_loss[0]) if finite else 0.0,
+        "penalty_share": _share(watch.penalty[-1], watch.train_loss[-1]) if finite else 0.0,
+        "first_penalty_share": _share(watch.penalty[0], watch.train_loss[0]) if finite else 0.0,
         "worst_inference": float(np.median(np.array(watch.train_loss) / np.array(history["loss"]))) if finite else 1.0,
     }
+
+
+def _share(part: float, other: float) -> float:
+    return part / (part + other) if part else 0.0
 
 
 def _smooth(values: list[float]) -> Array:
