@@ -404,6 +404,22 @@ def test_inputs_by_name_come_in_the_order_of_the_net():
     assert len(recorder.leaves([[1, 2], [3, 4]])) == 1  # a list of samples, not two inputs
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"epochs": 2, "batch_size": -1}, "batch_size=-1"),
+        ({"steps_per_epoch": np.int64(0)}, "steps_per_epoch=0"),
+        ({"epochs": 3, "initial_epoch": 3}, "initial_epoch=3"),
+        ({"epochs": 3, "batch_size": None, "initial_epoch": 2}, None),
+        ({}, None),
+    ],
+)
+def test_a_fit_that_trains_nothing_is_no_training(arguments, said):
+    words = recorder.trains_nothing(arguments)
+    assert words is None if said is None else words.endswith(said)
+
+
 def test_inputs_and_targets_of_different_length_are_refused():
     with pytest.raises(recorder.NotSamples):
         recorder.from_arrays(np.zeros((3, 1)), np.zeros(4), None, ((), ()), 32)

@@ -1339,6 +1339,8 @@ class Recorder:
 
     def record(self, keras, model, call, frame, arguments, train, weights=None):
         """Write what `fit` was given, then try one batch of it; the process ends here."""
+        if nothing := trains_nothing(arguments):
+            self.stop({"reached_fit": True, "kind": "refused", "error": nothing, "where": place(call["at"])})
         batch_size = arguments.get("batch_size")
         net = Net(keras, model)
         try:
@@ -1567,6 +1569,19 @@ def error_line(error):
     first = text.split("\n\n")[0]
     said = one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
     return said + next((f" ({words})" for pattern, words in ADVICE if re.search(pattern, said)), "")
+
+
+def trains_nothing(arguments):
+    """Which argument of `fit` leaves it nothing to do, in words; None if none does."""
+    given = {name: arguments.get(name) for name in ("epochs", "batch_size", "steps_per_epoch")}
+    numbers = {name: value for name, value in given.items() if isinstance(value, (int, float, np.number))}
+    for name, value in numbers.items():
+        if not value >= 1:  # nor is it NaN
+            return f"fit trains nothing with {name}={value}"
+    first = arguments.get("initial_epoch") or 0
+    if "epochs" in numbers and numbers["epochs"] <= first:
+        return f"fit trains nothing with epochs={numbers['epochs']} and initial_epoch={first}"
+    return None
 
 
 def budget_facts(arguments, samples, batch_size):
