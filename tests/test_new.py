@@ -237,3 +237,12 @@ def test_a_name_that_is_taken(project, monkeypatch):
             call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, name=name)
     with pytest.raises(UserError, match="small letters"):
         call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, name="../x")
+
+
+def test_a_file_system_that_refuses_one_file_gets_none(tmp_path):
+    (tmp_path / "params.yaml").write_text("old", encoding="utf-8")
+    (tmp_path / "dvc.yaml").mkdir()  # cannot be replaced
+    with pytest.raises(OSError, match=r"dvc\.yaml"):
+        new.write_all({tmp_path / name: "new" for name in ("conf.yaml", "params.yaml", "dvc.yaml")})
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml", "dvc.yaml"}
+    assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == "old"

@@ -14,6 +14,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from stages import compose as stage
 from stages.core.base import cores
 from stages.core.base.errors import UserError
 from stages.core.base.files import write_atomically
+from stages.core.base.locks import held
 from stages.core.base.project import as_given
 from stages.core.config import composition, own
 from stages.core.config.dataset import PublishedDataset, Sheet
@@ -85,20 +88,38 @@ def write(name: str, texts: dict[Path, str], files: dict[str, bytes], arrays: fo
     """
     from stages.core.training import given as nets
 
-    pipeline, params = (Path(file).read_text(encoding="utf-8") for file in ("dvc.yaml", "params.yaml"))
-    pipeline, params = own.with_study(pipeline, params, name, seeds)
-    with tempfile.TemporaryDirectory() as folder:
-        rows, facts = tried(Path(folder), name, texts, pipeline, params, arrays)
-    first = next(iter(rows.values()))
-    parts = splits.split(formats.reshaped(arrays, first.dataset.shape), first.split)
-    seconds = nets.seconds_per_epoch(first, parts)
-    for file, content in files.items():
-        write_atomically(DATA / name / file, content)
-    for path, text in texts.items():
-        write_atomically(path, text)
-    write_atomically(Path("params.yaml"), params)
-    write_atomically(Path("dvc.yaml"), pipeline)
+    with held("write a study"):  # of two at once the second finds the first one's lines
+        check_name(name, Path())
+        pipeline, params = (Path(file).read_text(encoding="utf-8") for file in ("dvc.yaml", "params.yaml"))
+        pipeline, params = own.with_study(pipeline, params, name, seeds)
+        with tempfile.TemporaryDirectory() as folder:
+            rows, facts = tried(Path(folder), name, texts, pipeline, params, arrays)
+        first = next(iter(rows.values()))
+        parts = splits.split(formats.reshaped(arrays, first.dataset.shape), first.split)
+        seconds = nets.seconds_per_epoch(first, parts)
+        of_data = {DATA / name / file: content for file, content in files.items()}
+        write_all({**of_data, **texts, Path("params.yaml"): params, Path("dvc.yaml"): pipeline})
     return told(name, rows, facts, parts, seconds)
+
+
+def write_all(contents: Mapping[Path, bytes | str]) -> None:
+    """Write every file, or leave all as they were.
+
+    Raises:
+        OSError: the file system refused one.
+    """
+    before = {path: path.read_bytes() if path.is_file() else None for path in contents}
+    try:
+        for path, content in contents.items():
+            write_atomically(path, content)
+    except BaseException:
+        for path, content in before.items():  # new files first, which makes room for the others on a full disk
+            with suppress(OSError):
+                if content is None:
+                    path.unlink(missing_ok=True)
+                elif path.read_bytes() != content:
+                    write_atomically(path, content)
+        raise
 
 
 def parser() -> argparse.ArgumentParser:

@@ -179,6 +179,8 @@ def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int
         raise UserError(f"{file}: wants arrays x and y, or x_train and y_train") from None
     except Exception as error:  # NumPy raises many kinds
         raise UserError(f"{file}: is no undamaged .npz of numbers ({str(error)[:100]})") from None
+    if not x.size:
+        raise UserError(f"{file}: has no samples")
     scale: str | float | None = 255 if x.dtype == np.uint8 else "standard" if x.ndim == 2 else None
     width = y.shape[1] if y.ndim == 2 else 1
     if y.dtype.kind not in "biuf" or y.ndim > 2:
