@@ -1,5 +1,6 @@
 """Shared by all tests: TensorFlow set up as a training sets it up, and rows built from plain values."""
 
+import gc
 import os
 import shutil
 
@@ -22,6 +23,13 @@ MLP = [
 def pytest_collection_modifyitems(items):
     """The files that take longest go first, so that none is left to one worker alone at the end."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_imported_is_no_garbage():
+    """statsmodels collects garbage in every call: nearly all of its time, if TensorFlow's objects are looked at too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def name_of(path):
 MODULES = {name_of(path): path for path in FILES}
 
 
+@cache
 def imports(path):
     """Full names of the modules that a file imports anywhere in it; `from a import b` counts as a and a.b."""
     names = set()

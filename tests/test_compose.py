@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_config import DEMO, ROOT, edit, with_overrides, write_workspace
+from test_config import DEMO, ROOT, edit, with_overrides, without_digests, write_workspace
 
 from stages import compose
 from stages.core.base.errors import UserError
@@ -24,6 +24,7 @@ def workspace(tmp_path, monkeypatch):
     """Compose's working directory: some groups and one study of two rows; composed once."""
     write_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
+    without_digests(monkeypatch)
     compose.main()
     return tmp_path
 

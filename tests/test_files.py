@@ -17,6 +17,7 @@ from stages.core.base.locks import held
 from stages.core.running import lockfile
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 600  # seconds that anything may take on a busy machine
 
 
 def python(folder, code, **options):
@@ -101,9 +102,9 @@ def test_the_next_process_waits_for_the_end_of_the_first_even_if_it_is_killed(tm
     monkeypatch.chdir(tmp_path)
     with held("train a/b") as waited:
         assert not waited
-    hold = "with held('train a/b'):\n  print(flush=True); time.sleep(60)"
-    code = f"import time\nfrom stages.core.base.locks import held\n{hold}"
-    with python(tmp_path, code, stdout=subprocess.PIPE) as first:
+    hold = "with held('train a/b'):\n  print(flush=True); input()"
+    code = f"from stages.core.base.locks import held\n{hold}"
+    with python(tmp_path, code, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         first.stdout.readline()
         with held("train a/c") as waited:
             assert not waited
@@ -114,7 +115,7 @@ def test_the_next_process_waits_for_the_end_of_the_first_even_if_it_is_killed(tm
         )
         assert second.poll() is None
         first.kill()
-    assert second.communicate(timeout=10)[0] == "True\n"
+    assert second.communicate(timeout=PATIENCE)[0] == "True\n"
 
 
 # --- the end of a command -------------------------------------------------------------------------------------------

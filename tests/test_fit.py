@@ -96,7 +96,11 @@ def by_hand(row, name, samples, seed):
     return model, history
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+def some_long(names, short):
+    return [pytest.param(name, marks=[] if name in short else [pytest.mark.long]) for name in names]
+
+
+@pytest.mark.parametrize("name", some_long(OPTIMIZERS, {"averages", "accumulation", "schedule-free"}))
 def test_the_record_is_what_fit_gives(fit_row, record, samples, name):
     row = fit_row(name)
     made = json.loads(records.to_json(record(row)))

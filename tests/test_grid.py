@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small import NAME, duplicate, edit, run
 from test_compose import written
-from test_config import DEMO, write_workspace
+from test_config import DEMO, without_digests, write_workspace
 from test_config import edit as replace
 from test_diagnosis import BASELINE, OTHER, a_row, lost, regularized
 
@@ -51,6 +51,7 @@ def workspace(tmp_path, monkeypatch):
     """Compose's working directory with a grid of one net and two regularizations, of which the study has one."""
     write_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
+    without_digests(monkeypatch)
     (tmp_path / "conf/net").mkdir()
     (tmp_path / "conf/net/a.yaml").write_text("label: A\nstudy: demo\n", encoding="utf-8")
     (tmp_path / "conf/regularization").mkdir()
@@ -318,6 +319,7 @@ def test_the_page_shows_the_grid_the_claims_and_the_curves():
 # --- DVC ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_is_added_trains_alone_and_the_curve_goes_on_from_its_points(small_repository, tmp_path):
     folder = duplicate(small_repository, tmp_path / "regbench")
     (folder / "conf/net/digits.yaml").write_text(f"label: digits\nstudy: {NAME}\n", encoding="utf-8")

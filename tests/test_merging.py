@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 import small
@@ -63,6 +64,7 @@ def is_up_to_date(folder):
     small.run(folder, "python", "-m", "stages.commands.cli", "review", "HEAD")
 
 
+@pytest.mark.long
 def test_rows_added_on_both_sides_and_one_changed_conflict_in_no_file_and_train_nothing(repository):
     def one():
         add_row(repository, "kernel_l2_1e-2", 0.01)
@@ -182,3 +184,34 @@ def test_a_readme_takes_the_others_overview():
     ours, theirs = page.format(text="ours", **marks), page.format(text="theirs", **marks).replace("b\n", "c\n")
     assert overview.with_overview_of(theirs, ours) == page.format(text="ours", **marks).replace("b\n", "c\n")
     assert overview.with_overview_of("no mark", ours) == "no mark"
+
+
+def test_git_merges_generated_files_of_two_branches(tmp_path):
+    """The real Git on files as the pipeline leaves them; what it then makes anew is the matter of the tests above."""
+    run = partial(small.run, tmp_path)
+    page = f"{{title}}\n\n{overview.BEGIN}\n{{number}}\n{overview.END}\n"
+
+    def write(readme, table, **stages):
+        (tmp_path / "dvc.lock").write_text(lock(**stages), encoding="utf-8")
+        (tmp_path / "README.md").write_text(page.format(**readme), encoding="utf-8")
+        (tmp_path / "results/overview.csv").write_text(table, encoding="utf-8")
+
+    run("git", "init", "--quiet", "--initial-branch=main")
+    for name in ("dvc.yaml", "params.yaml", "stages"):
+        (tmp_path / name).symlink_to(small.ROOT / name)
+    shutil.copy(small.ROOT / ".gitattributes", tmp_path)
+    (tmp_path / "results").mkdir()
+    write({"title": "a", "number": 1}, "1\n", a="1", b="1")
+    run("python", "-m", "stages.commands.cli", "merge", "install")
+    small.commit(tmp_path)
+    run("git", "checkout", "--quiet", "-b", "other")
+    write({"title": "another title", "number": 2}, "2\n", a="2", b="1", x="1")
+    small.commit(tmp_path)
+    run("git", "checkout", "--quiet", "main")
+    write({"title": "a", "number": 3}, "3\n", a="1", b="3", y="1")
+    small.commit(tmp_path)
+    assert merge(tmp_path, "other") == []
+    assert (tmp_path / "dvc.lock").read_text(encoding="utf-8") == lock(a="2", b="3", y="1", x="1")
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == page.format(title="another title", number=3)
+    assert (tmp_path / "results/overview.csv").read_text(encoding="utf-8") == "3\n"
+    assert run("git", "status", "--porcelain") == ""

@@ -83,6 +83,7 @@ def test_a_number_edited_by_hand_is_refused_even_if_dvc_was_told_that_it_belongs
     run(workspace, "git", "checkout", "--quiet", "--", ".")
 
 
+@pytest.mark.long
 def test_what_a_message_tells_to_run_helps(workspace):
     """Also where DVC was told that a record is of a row that it is not of, and `dvc repro` finds nothing to do."""
     checks = {name: ("python", "-m", f"stages.{name}", "--check") for name in ("aggregate", "answers")}
@@ -110,6 +111,7 @@ def test_what_a_message_tells_to_run_helps(workspace):
     commit(workspace)
 
 
+@pytest.mark.long
 def test_a_row_that_goes_leaves_the_table_and_its_record_is_an_error(workspace):
     only_rows(workspace / STUDY, ROWS[:2])
     output = run(workspace, "dvc", "repro", expect=255)

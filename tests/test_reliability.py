@@ -442,7 +442,9 @@ def run_main(monkeypatch, module, item):
     module.main()
 
 
-@pytest.mark.parametrize("case", CASES if FULL else ["nothing finite", "one seed"])
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.long] if name != "nothing finite" else []) for name in CASES]
+)
 def test_odd_numbers_pass_without_a_crash_or_a_false_claim(small_repository, tmp_path, monkeypatch, capsys, case):
     folder = small.duplicate(small_repository, tmp_path / "regbench")
     monkeypatch.chdir(folder)

@@ -681,6 +681,7 @@ def pipeline(small_repository, tmp_path, monkeypatch, capsys):
     return folder, run
 
 
+@pytest.mark.long
 def test_the_command_prints_markdown_and_nothing_else(pipeline):
     folder, _ = pipeline
     done = subprocess.run(

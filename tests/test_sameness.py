@@ -130,11 +130,17 @@ def assert_trained_alike(row, xla):
     assert progress.curve["accuracy"][-1] == pytest.approx(logs["accuracy"], abs=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("kinds", SQUARE, ids="-".join)
-def test_every_optimizer_with_every_kind_of_penalty_on_every_place(tensorflow, make_row, optimizer, kinds):
+def combinations():
+    """Every optimizer with every line of the square; by default each once, and every penalty on every place."""
+    for (i, optimizer), (j, kinds) in itertools.product(enumerate(OPTIMIZERS), enumerate(SQUARE)):
+        once = i % len(SQUARE) == j
+        marks = [] if once else [pytest.mark.long]
+        yield pytest.param(optimizer, kinds, once, id=f"{optimizer}-{'-'.join(kinds)}", marks=marks)
+
+
+@pytest.mark.parametrize(("optimizer", "kinds", "compiled"), combinations())
+def test_every_optimizer_with_every_kind_of_penalty_on_every_place(tensorflow, make_row, optimizer, kinds, compiled):
     regularizers = penalized(**dict(zip(PLACES, kinds, strict=True)))
-    compiled = SQUARE.index(kinds) == list(OPTIMIZERS).index(optimizer) % 3
     row = make_row(layers=NORMALIZED, optimizer=OPTIMIZERS[optimizer], regularizers=regularizers)
     assert_trained_alike(row, compiled)
 
@@ -229,7 +235,9 @@ def test_a_wrong_formula_would_be_seen(tensorflow, make_row, wrong):
         assert_same(ours, keras_weights(make_row(optimizer=OPTIMIZERS["adam"]))[0])
 
 
-@pytest.mark.parametrize(("convolutions", "xla"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("convolutions", "xla"), [(False, False), pytest.param(True, False, marks=pytest.mark.long), (False, True)]
+)
 def test_seeds_on_one_axis_equal_seeds_one_by_one(tensorflow, make_row, convolutions, xla):
     row = make_row(
         regularizers=penalized(kernel="l1_l2"), **({"dataset": IMAGES, "layers": CONVOLUTIONS} if convolutions else {})

@@ -201,7 +201,7 @@ def test_a_process_is_timed_from_outside_and_its_own_memory_counted():
     code = "import time; x = bytearray(200 * 2**20); time.sleep(0.2); print('said')"
     done = processes.run([sys.executable, "-c", code])
     assert done.output == "said\n"
-    assert 0.2 < done.seconds < 20
+    assert 0.2 < done.seconds < 120
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # what a process inherits of its parent's peak
     assert 200 * 2**20 < done.peak_bytes < 300 * 2**20 + start
 
@@ -227,7 +227,9 @@ def test_stage_and_engine_run_beside_the_results(contestant):
 # --- comparison programs
 
 
-@pytest.mark.parametrize(("rival", "optimizer"), [("fit", "rmsprop"), ("fit_tuned", "adam")])
+@pytest.mark.parametrize(
+    ("rival", "optimizer"), [pytest.param("fit", "rmsprop", marks=pytest.mark.long), ("fit_tuned", "adam")]
+)
 def test_keras_programs_train_what_the_engine_trains(tensorflow, make_row, rival, optimizer):
     """With the whole data set in a batch their order does not matter: the losses of all epochs are the engine's."""
     from stages.core.measure import keras_fit
@@ -244,7 +246,7 @@ def test_keras_programs_train_what_the_engine_trains(tensorflow, make_row, rival
 
 
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage:DeprecationWarning")  # ImageDataGenerator's own
-@pytest.mark.parametrize("rival", ["fit", "fit_tuned"])
+@pytest.mark.parametrize("rival", ["fit", pytest.param("fit_tuned", marks=pytest.mark.long)])
 def test_keras_programs_train_on_every_sample_and_augment(tensorflow, make_row, rival):
     """Steps too small to matter show the initial loss over all samples; augmentation changes it, by a little."""
     from stages.core.measure import keras_fit

@@ -46,7 +46,7 @@ def long(*values):
         (f"{RECORDS}/recording.py", r'"parameters": ', '"parameter": '),
         long(f"{RECORDS}/recording.py", r"\[seeds\[seed\] for seed in range\(row.seeds\)\]", "[*seeds.values()]"),
         long(f"{RECORDS}/records.py", r"^SIGNIFICANT_DIGITS = 7", "SIGNIFICANT_DIGITS = 6"),
-        ("stages/core/config/row.py", r"(def metric\(self\).*\n(?:.*\n)*?        return )", r"\1 '' or "),
+        long("stages/core/config/row.py", r"(def metric\(self\).*\n(?:.*\n)*?        return )", r"\1 '' or "),
         long("stages/core/training/checkpoints.py", r"progress\.curve, ", "{}, "),
         long("stages/core/base/files.py", r"file\.write\(data\)", "file.write(data[:-1])"),
         ("requirements.lock", r"^numpy==[\w.]+", "numpy==9.9.9"),

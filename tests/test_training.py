@@ -245,7 +245,7 @@ def test_any_damage_of_a_checkpoint_is_harmless_or_seen(engine):
     engine.advance([done])
     content = checkpoints.to_bytes(done)
     states = []
-    for place in range(0, len(content), 97):
+    for place in range(0, len(content), 397):
         damaged = bytearray(content)
         damaged[place] ^= 0xFF
         with contextlib.suppress(ValueError):

@@ -35,6 +35,10 @@ def tried(project, *arguments, expect=0):
     return done.stdout if expect == 0 else done.stderr
 
 
+def long(*values):
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 def files(folder):
     return {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
@@ -69,9 +73,9 @@ def test_a_named_regularization_is_an_override_and_a_wrong_layer_is_one_line(pro
     ("arguments", "words"),
     [
         (["digits_comparison", "kernel.l2=-1"], ["regularizers.kernel.l2", "-1"]),
-        (["digits_comparison", "kernel.l3=1"], ["l3"]),
-        (["digits_comparison", "seeds=4"], ["seeds=4", "must set a value of"]),
-        (["digits_comparison", "kernel.l2"], ["kernel.l2", "is no override"]),
+        long(["digits_comparison", "kernel.l3=1"], ["l3"]),
+        long(["digits_comparison", "seeds=4"], ["seeds=4", "must set a value of"]),
+        long(["digits_comparison", "kernel.l2"], ["kernel.l2", "is no override"]),
         (["nowhere"], ["nowhere", "digits_comparison"]),
         (["digits_comparison", "--seeds", "0"], ["--seeds 0"]),
     ],

@@ -148,7 +148,7 @@ def comment(tmp_path):
         node = str(files("playwright") / "driver/node")
         command = [node, "-e", GITHUB]
         done = subprocess.run(
-            command, input=json.dumps(given), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+            command, input=json.dumps(given), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=600
         )
         return json.loads(done.stdout)
 

@@ -309,14 +309,16 @@ def test_a_script_that_does_not_come_to_fit(tmp_path, text, line):
 
 
 def test_time_and_memory_end_a_script_with_all_its_children(tmp_path):
-    fork = "import os, time\nif os.fork() == 0:\n    open('child', 'w').write(str(os.getpid()))\n"
-    script = write(tmp_path, "s.py", fork + "data = bytearray(2 ** 28)\ntime.sleep(60)\n")
+    told = "    open('new', 'w').write(str(os.getpid()))\n    os.rename('new', 'child')\n"
+    fork = f"import os, time\nif os.fork() == 0:\n{told}"
+    until = "while not os.path.exists('child'):\n    time.sleep(0.01)\n"
+    script = write(tmp_path, "s.py", fork + until + "data = bytearray(2 ** 28)\ntime.sleep(600)\n")
     with contextlib.chdir(tmp_path):
         with pytest.raises(UserError, match=r"s\.py: it takes more than 0\.2 GiB"):
             record(script, memory=0.2)
         with pytest.raises(UserError, match=r"s\.py: it did not come to fit in 1 seconds"):
             record(script, seconds=1)
-    assert ends(int((tmp_path / "child").read_text()), seconds=10)
+    assert ends(int((tmp_path / "child").read_text()), seconds=120)
 
 
 def ends(pid, seconds):
