@@ -138,7 +138,7 @@ def combinations():
         yield pytest.param(optimizer, kinds, once, id=f"{optimizer}-{'-'.join(kinds)}", marks=marks)
 
 
-@pytest.mark.parametrize(("optimizer", "kinds", "compiled"), combinations())
+@pytest.mark.parametrize(("optimizer", "kinds", "compiled"), list(combinations()))
 def test_every_optimizer_with_every_kind_of_penalty_on_every_place(tensorflow, make_row, optimizer, kinds, compiled):
     regularizers = penalized(**dict(zip(PLACES, kinds, strict=True)))
     row = make_row(layers=NORMALIZED, optimizer=OPTIMIZERS[optimizer], regularizers=regularizers)
