@@ -149,7 +149,7 @@ def test_other_seeds_are_noise(repository, reviewed):
     assert text.count("seeds: 0 to 4 → 5 to 9") == len({record["study"] for record in given})
 
 
-@pytest.mark.parametrize("renumber", [False, True])
+@pytest.mark.parametrize("renumber", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_any_five_seeds_against_the_other_five_are_noise(monkeypatch, renumber):
     """Renumbered, seeds that share nothing compare in pairs, as when the code that derives their numbers changed."""
     monkeypatch.setattr("gc.collect", int)  # statsmodels collects garbage in every call: nearly all the time

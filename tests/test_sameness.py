@@ -150,7 +150,7 @@ def test_no_penalty_and_penalties_on_one_place(tensorflow, make_row, penalties):
     assert_trained_alike(make_row(optimizer=OPTIMIZERS["sgd"], regularizers=penalized(**penalties)), xla=False)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("optimizer", [pytest.param("momentum", marks=pytest.mark.long), "adam"])
 def test_batch_norm_and_convolutions(tensorflow, make_row, optimizer):
     row = make_row(
         dataset=IMAGES,
@@ -177,7 +177,7 @@ def test_regression_and_mse_on_one_hot(tensorflow, make_row):
         assert progress.curve[row.metric][-1] == pytest.approx(logs[row.metric], rel=1e-4)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_net(tensorflow, make_row, data):
     """Depth, widths, activations, penalties on all places at once, optimizer and batch size drawn at random."""
