@@ -218,6 +218,7 @@ PRICE = ("--target", "price", "--ignore", "kind")
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"Lambda"')), KIND, "Lambda"),
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"MyLayer"')), KIND, "MyLayer"),
         (TABLE, lambda: ("n.yaml", b"{a: 1}"), KIND, "wants a list of layers"),
+        (TABLE, lambda: ("n.yaml", b"- {type: flatten}\n" * 1001), (*KIND, "--shape", "2"), "has 1,001 layers"),
         (TABLE, lambda: ("n.yaml", b"- {type: dense, units: 3}"), KIND, "give --shape"),
         (TABLE, lambda: ("n.yaml", b"- {type: dens, units: 3}"), (*KIND, "--shape", "2"), "did you mean dense"),
     ],
@@ -227,7 +228,7 @@ def test_what_does_not_fit_leaves_nothing_behind(project, monkeypatch, table, mo
     with pytest.raises(UserError, match=message) as refused:
         call(monkeypatch, project, ("t.csv", table), model(), *options)
     assert "\n" not in str(refused.value)
-    found = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    found = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert found == before
 
 

@@ -28,6 +28,9 @@ from stages.core.training import vocabulary
 MOST_BYTES = 8 << 20
 """Of a net's JSON."""
 
+MOST_LAYERS = 1000
+"""Of a list; Keras takes a minute to build some thousand."""
+
 DEEPEST = 60
 """Levels of a net's JSON, which Keras reads by calling itself."""
 
@@ -143,6 +146,8 @@ def _listed(name: str, content: bytes, shape: tuple[int, ...] | None) -> Given:
     layers = values.get("layers")
     if not isinstance(layers, list) or not layers or not all(isinstance(layer, dict) for layer in layers):
         raise UserError(f"{name}: wants a list of layers, each as {{type: dense, units: 3}}")
+    if len(layers) > MOST_LAYERS:
+        raise UserError(f"{name}: has {len(layers):,} layers; {MOST_LAYERS:,} at most are read")
     if shape is None:
         raise UserError(f"{name}: a list of layers does not say the shape of a sample; give --shape")
     try:

@@ -26,6 +26,7 @@ from stages.core.why import keras2, scripts
 
 RECORDER = Path(__file__).with_name("recorder.py")
 NOISE = re.compile(r"recorder: |[IWEF]\d{4} |WARNING: All log messages|To enable the following instructions")
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 LOOK = 0.2  # seconds between two looks at a running script
 
 
@@ -306,7 +307,8 @@ def _read(out: Path) -> dict[str, Any] | None:
 
 def _last_line(log: Path) -> str:
     """The last line that a script printed, of what people read."""
-    lines = [" ".join(line.split()) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    text = COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if line and not NOISE.match(line)]
     return lines[-1][:300] if lines else ""
 
