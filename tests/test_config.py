@@ -143,7 +143,12 @@ def with_overrides(workspace, *overrides):
 # --- what is right --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("study", STUDIES)
+def long_cases():
+    """Compose itself reads every case, whenever results are made or checked."""
+    return [pytest.param(name, marks=[pytest.mark.long] if name.startswith("case_") else []) for name in STUDIES]
+
+
+@pytest.mark.parametrize("study", long_cases())
 def test_every_row_composes(study):
     params = composition.load_params(ROOT / "params.yaml")
     values = "validation.mae" in (ROOT / "conf/study" / f"{study}.yaml").read_text(encoding="utf-8")

@@ -404,7 +404,7 @@ def test_after_ctrl_c_another_command_goes_on(copy, gate, way):
             "regbench: interrupted; finished rows are kept, and the same command goes on from here"
         )
         assert "Traceback" not in said
-        wait(lambda: not running_in(copy))  # what is killed takes a moment to end
+        wait(lambda: not running_in(copy.parent))  # what is killed takes a moment to end
     left = stale(copy)
     assert left == sorted(set(ROWS) - set(ended(said))) and len(left) == 2
     assert ended(python(copy, *JOBS)) == left

@@ -76,7 +76,7 @@ def test_a_named_regularization_is_an_override_and_a_wrong_layer_is_one_line(pro
         long(["digits_comparison", "kernel.l3=1"], ["l3"]),
         long(["digits_comparison", "seeds=4"], ["seeds=4", "must set a value of"]),
         long(["digits_comparison", "kernel.l2"], ["kernel.l2", "is no override"]),
-        (["nowhere"], ["nowhere", "digits_comparison"]),
+        long(["nowhere"], ["nowhere", "digits_comparison"]),
         (["digits_comparison", "--seeds", "0"], ["--seeds 0"]),
     ],
 )
