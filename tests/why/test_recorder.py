@@ -449,6 +449,31 @@ def test_an_optimizer_of_tensorflow_1_is_one_of_keras(tensorflow):
         assert spellings._of_tensorflow_1(own, print) is own
 
 
+def test_nets_wrapped_for_scikit_learn_as_keras_and_scikeras_did(tensorflow):
+    """Settings of the function that builds the net, or of a net that the wrapper compiles."""
+    import keras
+    from sklearn.base import clone
+
+    wrappers, x = spellings._scikit_learn(keras), np.random.default_rng(0).normal(size=(8, 3))
+
+    def build(meta, width=2):
+        return keras.Sequential([keras.layers.Dense(width), keras.layers.Dense(meta["n_classes_"], "softmax")])
+
+    compiled = {"loss": "sparse_categorical_crossentropy", "optimizer": "sgd"}
+    made = clone(wrappers.KerasClassifier(model=build, epochs=2, verbose=0, model__width=5, **compiled))
+    history = made.fit(x, np.repeat(["a", "b"], 4))
+    assert len(history.epoch) == 2 and made.model.layers[0].units == 5
+    assert made.model.output_shape == (None, 2) and set(made.predict(x)) <= {"a", "b"}
+
+    def old(units):
+        net = keras.Sequential([keras.layers.Dense(units)])
+        net.compile("adam", "mse")
+        return net
+
+    made = wrappers.KerasRegressor(build_fn=old, units=1, nb_epoch=3, verbose=0)
+    assert len(made.fit(x, x[:, 0]).epoch) == 3 and made.predict(x).shape == (8,)
+
+
 def test_print_statements_of_python_2():
     text = 'print "a", b\nif x: print "%d" % x\nprint(c)\nprinted = 1\n'
     assert recorder.python_3(text).splitlines() == ['print("a", b)', 'if x: print("%d" % x)', "print(c)", "printed = 1"]

@@ -956,7 +956,7 @@ class Recorder:
         original = builtins.__import__
 
         def watched(name, *args, **kwargs):
-            root = name.partition(".")[0]
+            root = name.partition(".")[0].removeprefix("sci")  # scikeras is on Keras, and may not be installed
             if root in KERAS and root != name and root not in self.patched:
                 original(root)  # patched before its parts are asked for: some parts are old spellings
                 self.after_import()

@@ -179,6 +179,8 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """The modules whose names an old module has; none: there was no such module."""
         if name == "sklearn.cross_validation":
             return [importlib.import_module("sklearn.model_selection")]
+        if name in ("scikeras", "scikeras.wrappers"):  # where it is not installed
+            return [_scikit_learn(self.keras)]
         root = next((root for root in ("keras.", "tensorflow.keras.") if name.startswith(root)), None)
         if root is None:
             return []
@@ -220,28 +222,40 @@ class _Callable(types.ModuleType):
 
 
 def _scikit_learn(keras):
-    """`keras.wrappers.scikit_learn`: as much as leads to `fit`."""
+    """`keras.wrappers.scikit_learn`, and scikeras, which took it over: as much as leads to `fit`."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     class Wrapper(BaseEstimator):
-        def __init__(self, build_fn=None, **sk_params):
-            self.build_fn, self.sk_params = build_fn, sk_params
+        def __init__(self, build_fn=None, model=None, **sk_params):
+            self.build_fn, self.sk_params = model if build_fn is None else build_fn, sk_params
 
         def get_params(self, deep=True):
             return {**self.sk_params, "build_fn": self.build_fn}
 
         def set_params(self, **params):
-            self.build_fn = params.pop("build_fn", self.build_fn)
+            self.build_fn = params.pop("build_fn", params.pop("model", self.build_fn))
             self.sk_params.update(params)
             return self
 
         def fit(self, x, y, **kwargs):
-            known = inspect.signature(self.build_fn).parameters
-            self.model = self.build_fn(**{key: value for key, value in self.sk_params.items() if key in known})
-            given = {"epochs" if key == "nb_epoch" else key: value for key, value in self.sk_params.items()}
+            given = {key.removeprefix("model__").removeprefix("fit__"): v for key, v in self.sk_params.items()}
+            self.model = self.built(given, np.asarray(x), np.asarray(y))
+            given = {"epochs" if key == "nb_epoch" else key: value for key, value in given.items()}
             fit = inspect.signature(keras.Model.fit).parameters
             words = {key: value for key, value in {**given, **kwargs}.items() if key in fit}
             return self.model.fit(x, self.targets(np.asarray(y)), **words)
+
+        def built(self, given, x, y):
+            """The net, compiled; scikeras takes one as well, also one that is not compiled yet."""
+            net = self.build_fn
+            if not isinstance(net, keras.Model):
+                known = inspect.signature(net).parameters
+                meta = {"n_features_in_": x.shape[-1], "X_shape_": x.shape, "n_classes_": len(np.unique(y))}
+                meta.update(n_outputs_=1 if y.ndim == 1 else y.shape[1], n_outputs_expected_=1)
+                net = net(**{key: value for key, value in {"meta": meta, **given}.items() if key in known})
+            if not net.compiled:
+                net.compile(**{key: given[key] for key in ("optimizer", "loss", "metrics") if key in given})
+            return net
 
         def targets(self, y):
             return y
