@@ -1,6 +1,6 @@
 """Made-up studies in which the truth is known: how often what is said of them is wrong.
 
-    python tests/simulation.py [studies]    # the slow form, by hand; the tests take 200
+    python tests/simulation.py [studies]    # the slow form, by hand; the tests take 100
 
 `skewed` values are as skewed as the committed seeds, whose sample skewness is -0.24 in the median over the rows;
 samples of ten show about half of the true one. Of ten runs of a `stuck` row one ends far below the others.
