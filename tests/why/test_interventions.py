@@ -179,3 +179,14 @@ def test_of_many_samples_some_are_looked_at_of_every_class():
         assert len(np.unique(place)) == 2000 and (np.diff(place) > 0).all()
         assert set(np.arange(n)[place] % 4) == {0, 1, 2, 3}
     assert np.arange(7)[some(7, 2000)].tolist() == list(range(7))
+
+
+def test_the_outputs_of_a_net_with_several_are_no_hidden_layers():
+    made = case([dense(4, "relu"), dense(3, "softmax"), dense(1)], "mean_squared_error", X, Y)
+    net = {**made.setup.net, "class_name": "Functional"}
+    net["config"]["output_layers"] = [["dense_1", 0, 0], ["dense_2", 0, 0]]
+    setup = made.setup.with_net(net)
+    for change, after in ((Change("width"), [32, 3, 1]), (Change("activation", "tanh"), ["tanh", "softmax", "linear"])):
+        changed, _, _ = apply([change], setup, made.data, made.task)
+        key = "units" if change.kind == "width" else "activation"
+        assert [layer["config"][key] for layer in changed.net["config"]["layers"][1:]] == after

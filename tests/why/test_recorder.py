@@ -15,6 +15,7 @@ from stages.core.why import keras2, recorder, scripts, spellings
 from stages.core.why.record import record
 
 OLD = """
+from sklearn.cross_validation import train_test_split
 import argparse, os
 import matplotlib
 matplotlib.use("TkAgg")

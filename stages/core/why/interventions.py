@@ -406,7 +406,7 @@ def _plain_start(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
 def _activate(setup: Setup, data: Data, task: Task, value: str) -> Pair:
     """Hidden layers with this activation; those followed by an activation layer get it there; recurrent ones tanh."""
     net = copy.deepcopy(setup.net)
-    end = {id(layer) for layer in nets.tail(net)} | {id(nets.output_layer(net))}
+    end = nets.ends(net)
     chain = [layer for layer in nets.layers(net) if id(layer) not in end]
     for layer, after in zip(chain, [*chain[1:], None], strict=True):
         if nets.kind(layer) in nets.RECURRENT:
@@ -430,11 +430,11 @@ def _widen(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     """Hidden layers four times as wide, up to ENOUGH_WIDTH; a net without any gets one."""
     if not nets.hidden(setup.net):
         return setup.with_net(nets.insert_before_output(setup.net, [nets.dense("regbench_hidden", 32, "relu")])), data
-    last = nets.output_layer(nets_copy := copy.deepcopy(setup.net))
+    last = nets.ends(nets_copy := copy.deepcopy(setup.net))
     for layer in nets.layers(nets_copy):
         for key, enough in ENOUGH_WIDTH.items():
             now = layer["config"].get(key)
-            if layer is not last and isinstance(now, int) and now < enough:
+            if id(layer) not in last and isinstance(now, int) and now < enough:
                 layer["config"][key] = min(enough, max(enough // 2, 4 * now))
     return replace(setup, net=nets_copy), data
 

@@ -168,20 +168,26 @@ def output_units(net: Net) -> int | None:
     return layer and (layer["config"].get("units") or layer["config"].get("filters"))
 
 
+def ends(net: Net) -> set[int]:
+    """Identities of the layers that are no hidden ones: those of the outputs, and what stands behind the last one."""
+    names = () if is_sequential(net) else output_names(net)
+    of_outputs = [layer for layer in net["config"].get("layers", []) if layer["config"].get("name") in names]
+    return {id(layer) for layer in (*tail(net), output_layer(net), *of_outputs)}
+
+
 def hidden(net: Net) -> list[Layer]:
-    """Layers that compute features and are not the output's."""
-    last = output_layer(net)
+    """Layers that compute features and are not an output's."""
+    last = ends(net)
     return [
         layer
         for layer in layers(net)
-        if layer is not last and has_weights(layer) and kind(layer) not in ("TimeDistributed", "Bidirectional")
+        if id(layer) not in last and has_weights(layer) and kind(layer) not in ("TimeDistributed", "Bidirectional")
     ]
 
 
 def hidden_activations(net: Net) -> list[str]:
     """Activations of the hidden layers, layers of their own included, the output's left out."""
-    end = {id(layer) for layer in tail(net)} | {id(output_layer(net))}
-    found = []
+    end, found = ends(net), []
     for layer in layers(net):
         if id(layer) in end or kind(layer) in ("TimeDistributed", "Bidirectional"):
             continue

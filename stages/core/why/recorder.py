@@ -46,6 +46,9 @@ BLOCK = 8192  # samples in one piece of a statistic
 SIMPLE = (bool, int, float, str, type(None), np.generic)
 FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
 KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
+NEED_KERAS = (  # modules that may be missing, and that old spellings stand in for once Keras is there
+    *("scikeras", "scikeras.wrappers", "sklearn.cross_validation", "sklearn.grid_search", "sklearn.learning_curve"),
+)
 ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
     (
         r"layer '?\"?conv2d\w*'?\"? .*expected min_ndim=4, found ndim=3",
@@ -956,7 +959,7 @@ class Recorder:
         original = builtins.__import__
 
         def watched(name, *args, **kwargs):
-            root = name.partition(".")[0].removeprefix("sci")  # scikeras is on Keras, and may not be installed
+            root = "keras" if name in NEED_KERAS else name.partition(".")[0]
             if root in KERAS and root != name and root not in self.patched:
                 original(root)  # patched before its parts are asked for: some parts are old spellings
                 self.after_import()

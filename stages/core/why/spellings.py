@@ -98,6 +98,9 @@ TENSORFLOW_1 = {  # optimizers of tf.train, and Keras' own
 }
 
 
+OLD_SKLEARN = ("sklearn.cross_validation", "sklearn.grid_search", "sklearn.learning_curve")
+
+
 def apply(keras, tell):
     """Teach Keras 3 the old spellings; `tell(old, new)` hears of each that the script uses."""
     spaces = _spaces(keras)
@@ -177,7 +180,7 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def _sources(self, name):
         """The modules whose names an old module has; none: there was no such module."""
-        if name == "sklearn.cross_validation":
+        if name in OLD_SKLEARN:
             return [importlib.import_module("sklearn.model_selection")]
         if name in ("scikeras", "scikeras.wrappers"):  # where it is not installed
             return [_scikit_learn(self.keras)]
