@@ -17,6 +17,7 @@ from stages.core.figures.style import Study, monitored
 from stages.core.figures.svg import to_svg
 from stages.core.records.records import Summary
 from stages.core.results.frames import Frames
+from stages.core.results.tables import CASE
 
 __all__ = ["draw", "to_svg"]
 
@@ -24,20 +25,23 @@ __all__ = ["draw", "to_svg"]
 def draw(study: Study, frames: Frames, distances: pd.DataFrame, summaries: Mapping[str, Summary]) -> dict[str, Figure]:
     """All figures that apply to a study, by the name of their file without its ending.
 
-    A study that names no row as asked and as fixed is a comparison alone, and its differences say all.
+    A study that names no row as asked and as fixed is a comparison alone, and its differences say all. Of a contributed
+    case the answer does.
 
     Args:
         frames: the study's tables.
         distances: of the rows to the document's logs: columns log, row, distance and limit.
         summaries: of the records, by row.
     """
-    table = frames.table
-    found = {"differences": differences(study, table, frames.seeds)}
+    table, found = frames.table, {}
     if study.get("asked"):
         by_seed = seed_curves(summaries)
         guess = summaries[study["asked"]].guess.get(monitored(study), float("nan"))
+        found["answer"] = answer(study, by_seed, guess)
+    if not (found and study["name"].startswith(CASE)):
+        found["differences"] = differences(study, table, frames.seeds)
+    if found.keys() == {"answer", "differences"}:
         found |= {
-            "answer": answer(study, by_seed, guess),
             "curves": curves(study, table, by_seed),
             "generalization": generalization(study, table, frames.seeds),
             "loss": losses(study, table, by_seed),

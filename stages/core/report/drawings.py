@@ -12,6 +12,10 @@ from stages.core.base.errors import UserError
 from stages.core.report.translations import LANGUAGES, Translator, in_all, simplified
 
 NAMESPACE = "http://www.w3.org/2000/svg"
+LOOK = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linecap", "stroke-opacity", "stroke-dasharray")
+LOOK += ("font-size", "font-weight", "text-anchor")
+"""Attributes of elements that are properties of style sheets too."""
+
 ORDER = ("answer", "differences", "curves", "generalization", "loss", "kernel_norms", "reported_log")
 
 
@@ -26,21 +30,38 @@ class Drawing:
     svg: Markup
 
 
-def drawings(drawn: Mapping[str, bytes], study: str, translator: Translator) -> list[Drawing]:
+class Looks(dict[tuple[tuple[str, str], ...], str]):
+    """How elements of all the page's drawings look, each once in its style sheet: by LOOK's attributes, a class.
+
+    Written at every element they are a third of the page.
+    """
+
+    def __missing__(self, look: tuple[tuple[str, str], ...]) -> str:
+        self[look] = f"s{len(self)}"
+        return self[look]
+
+    def css(self) -> str:
+        """The rules, one a line."""
+        rules = (f".{name} {{ {'; '.join(f'{key}: {value}' for key, value in look)} }}" for look, name in self.items())
+        return "\n".join(rules)
+
+
+def drawings(drawn: Mapping[str, bytes], study: str, translator: Translator, looks: Looks) -> list[Drawing]:
     """The figures in the page's order, unknown ones last and by name.
 
     Args:
         drawn: by name, the bytes of the SVG file.
         study: whose they are, for ids.
+        looks: what the page's style sheet is to hold; added to.
 
     Raises:
         UserError: one is not SVG.
     """
     names = sorted(drawn, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return [_drawing(name, drawn[name], study, translator) for name in names]
+    return [_drawing(name, drawn[name], study, translator, looks) for name in names]
 
 
-def _drawing(name: str, svg: bytes, study: str, translator: Translator) -> Drawing:
+def _drawing(name: str, svg: bytes, study: str, translator: Translator, looks: Looks) -> Drawing:
     plain = name.replace("_", " ").capitalize()
     known = f"figure_{name}" in translator.words
     label = f"figure-{study}-{name}"
@@ -53,11 +74,11 @@ def _drawing(name: str, svg: bytes, study: str, translator: Translator) -> Drawi
         label,
         translator.word(f"figure_{name}") if known else in_all(plain, plain),
         translator.word(f"seen_{name}") if known else Markup(""),
-        _inlined(root, label, translator),
+        _inlined(root, label, translator, looks),
     )
 
 
-def _inlined(root: ElementTree.Element, label: str, translator: Translator) -> Markup:
+def _inlined(root: ElementTree.Element, label: str, translator: Translator, looks: Looks) -> Markup:
     """The drawing for a page: its texts in all languages, and no title of its own, which browsers show as a hint."""
     ElementTree.register_namespace("", NAMESPACE)
     for parent in list(root.iter()):
@@ -66,6 +87,10 @@ def _inlined(root: ElementTree.Element, label: str, translator: Translator) -> M
         texts = [(place, child) for place, child in enumerate(parent) if child.tag == f"{{{NAMESPACE}}}text"]
         for place, text in reversed(texts):
             parent[place : place + 1] = _in_all(text, translator)
+    for element in root.iterfind(".//*"):
+        look = tuple((key, element.attrib.pop(key)) for key in LOOK if key in element.attrib)
+        if look:
+            element.set("class", " ".join(filter(None, (element.get("class"), looks[look]))))
     root.attrib |= {"role": "img", "aria-labelledby": label}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 

@@ -77,14 +77,17 @@ def to_html(
     """
     translator = translations.read(templates[CHINESE])
     studies = {of_study.study["name"]: of_study.study for of_study in results}
+    looks = drawings.Looks()
+    sections = [_section(of_study, translator, looks) for of_study in results]
+    beside = None if across is None else _across(across, across_figures, translator, looks)
     return _template(templates[PAGE], translator).render(
-        studies=[_section(of_study, translator) for of_study in results],
-        across=None if across is None else _across(across, across_figures, translator),
+        studies=sections,
+        across=beside,
         overview=None if overview is None else report_tables.overview(overview, studies, translator),
         reading=_reading(translator),
         languages=LANGUAGES,
         script=_Embedded(templates[SCRIPT]),
-        style=_Embedded(templates[STYLE]),
+        style=_Embedded(f"{templates[STYLE]}\n{looks.css()}\n"),
     )
 
 
@@ -110,10 +113,10 @@ def facts(records: Mapping[str, Record]) -> list[Fact]:
     return [Fact(name, _grouped({row: of(record) for row, record in records.items()})) for name, of in told.items()]
 
 
-def _section(results: Results, translator: Translator) -> dict[str, Any]:
+def _section(results: Results, translator: Translator, looks: drawings.Looks) -> dict[str, Any]:
     """What the template shows of a study."""
     study, frames = results.study, results.frames
-    shown = drawings.drawings(results.figures, study["name"], translator)
+    shown = drawings.drawings(results.figures, study["name"], translator, looks)
     section = {
         "study": study,
         "answering": [drawing for drawing in shown if drawing.name == "answer"],
@@ -142,10 +145,12 @@ def _section(results: Results, translator: Translator) -> dict[str, Any]:
     }
 
 
-def _across(across: Across, figures: Mapping[str, bytes], translator: Translator) -> dict[str, Any]:
+def _across(
+    across: Across, figures: Mapping[str, bytes], translator: Translator, looks: drawings.Looks
+) -> dict[str, Any]:
     """What the template shows of the grid and the curves."""
     chinese = replace(across, templates=translator.claims(across.templates))
-    shown = drawings.drawings(figures, "grid", translator)
+    shown = drawings.drawings(figures, "grid", translator, looks)
     of = across.tables
     return {
         "heat_map": [drawing for drawing in shown if drawing.name == "effects"],

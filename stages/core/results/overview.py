@@ -22,9 +22,6 @@ from stages.core.results.table_schemas import OVERVIEW
 
 Study = Mapping[str, Any]
 
-CASE = "case_"
-"""How the names of contributed cases begin: the overview has a line of each in its table, and their answers the rest."""
-
 BEGIN, END = "<!-- overview: `make report` writes what is below -->", "<!-- end of overview -->"
 
 COLUMNS = f"""\
@@ -58,7 +55,7 @@ def to_markdown(
     rules = ["---", "---", "---:", "---", *["---:"] * 4]
     cells = [_cells(studies[line.study], line, by_study[line.study]) for line in overview.itertuples()]
     table = "\n".join(f"| {' | '.join(line)} |" for line in (headings, rules, *cells))
-    told = [line.study for line in overview.itertuples() if not line.study.startswith(CASE)]
+    told = [line.study for line in overview.itertuples() if not line.study.startswith(tables.CASE)]
     said = [_said(studies[name], verdicts[name]) for name in told]
     return "\n\n".join(["# Overview", "\n".join(said), table, COLUMNS]) + "\n"
 

@@ -38,6 +38,10 @@ MAX_DECIMALS = 7
 POSSIBLE = {"accuracy": (0.0, 1.0), "balanced_accuracy": (0.0, 1.0), "mae": (0.0, math.inf)}
 """Values that a metric can take: a t interval knows of no bounds, one further run does."""
 
+CASE = "case_"
+"""How the names of contributed cases begin: the overview has a line of each in its table, their answers the rest; one
+figure shows them."""
+
 LOG_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Columns of a log that a document reports."""
 
