@@ -12,8 +12,10 @@ from stages.core.base.errors import UserError
 from stages.core.report.translations import LANGUAGES, Translator, in_all, simplified
 
 NAMESPACE = "http://www.w3.org/2000/svg"
-LOOK = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linecap", "stroke-opacity", "stroke-dasharray")
-LOOK += ("font-size", "font-weight", "text-anchor")
+LOOK = (
+    *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linecap", "stroke-opacity", "stroke-dasharray"),
+    *("font-size", "font-weight", "text-anchor"),
+)
 """Attributes of elements that are properties of style sheets too."""
 
 ORDER = ("answer", "differences", "curves", "generalization", "loss", "kernel_norms", "reported_log")
