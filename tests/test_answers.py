@@ -233,6 +233,9 @@ def test_which_keras_divides_is_said_and_what_misleads():
 # --- the shipped answers on other numbers
 
 
+TOLD_BY_ONE_SEED = ("mnist_collapse", "case_unscaled_inputs")  # they claim what learns, and no difference
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("case", ["as they are", "one seed", "nothing finite", "no spread"])
 def test_every_document_gets_an_answer_from_any_tables(name, case):
@@ -245,7 +248,7 @@ def test_every_document_gets_an_answer_from_any_tables(name, case):
     assert study["question"].split()[0] in text
     assert text.count("\n- ") == len(claims) == len(judgements)
     assert not re.search(r"\b(nan|inf|None|True|False)\b|\{[{%]", text.replace("regularizer=None", ""))
-    assert "Cannot be told with 1 seed." in text or case != "one seed" or name == "mnist_collapse"
+    assert "Cannot be told with 1 seed." in text or case != "one seed" or name in TOLD_BY_ONE_SEED
 
 
 @pytest.mark.parametrize("name", STUDIES)
