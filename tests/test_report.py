@@ -238,11 +238,8 @@ def test_rows_made_in_different_ways_are_told_apart():
 
 
 def declared():
-    """All that the studies of documents say in sentences, and what is said of a study without answers of its own;
-    contributed cases stay in English."""
+    """All that the studies say in sentences, and what is said of a study without answers of its own."""
     for path in sorted((ROOT / "conf/study").glob("*.yaml")):
-        if path.stem.startswith("case_"):
-            continue
         text = read_yaml(path)
         text["rows"] = {key.partition("/")[2]: row for key, row in text["rows"].items()}
         study = Study.model_validate({key: value for key, value in text.items() if key in Study.model_fields})
