@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+from contextlib import suppress
 
 import pytest
 import small
@@ -34,10 +35,8 @@ def what_is_imported_is_no_garbage():
 
 @pytest.fixture(scope="session")
 def tensorflow():
-    try:
+    with suppress(RuntimeError):  # a file before this one built nets here: its threads are the cores
         runtime.prepare("cpu", threads=2, convolutions=False)
-    except RuntimeError:  # a file before this one built nets in this process: its threads are the machine's cores
-        pass
     import tensorflow
 
     tensorflow.config.optimizer.set_experimental_options({"arithmetic_optimization": False})

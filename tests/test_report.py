@@ -16,6 +16,7 @@ from stages import compose
 from stages import report as stage
 from stages.core.base.errors import UserError
 from stages.core.base.text import one_line
+from stages.core.config import composition
 from stages.core.config.study import Study
 from stages.core.config.yaml import read_yaml
 from stages.core.records import records
@@ -240,7 +241,7 @@ def test_rows_made_in_different_ways_are_told_apart():
 def declared():
     """All that the studies say in sentences, and what is said of a study without answers of its own."""
     for path in sorted((ROOT / "conf/study").glob("*.yaml")):
-        text = read_yaml(path)
+        text = composition.completed(read_yaml(path), path.stem, True, True)
         text["rows"] = {key.partition("/")[2]: row for key, row in text["rows"].items()}
         study = Study.model_validate({key: value for key, value in text.items() if key in Study.model_fields})
         yield from translations.sentences({"dataset_title": "", **study.model_dump()})
