@@ -321,6 +321,8 @@ def test_a_gpu_that_is_not_there(tensorflow, monkeypatch):
     if tensorflow.config.list_physical_devices("GPU"):
         pytest.skip("there is one")
     monkeypatch.setenv("XLA_FLAGS", "")  # restored at the end
+    for pool in ("intra", "inter"):  # TensorFlow is under way in this process, and takes no other number of threads
+        monkeypatch.setattr(tensorflow.config.threading, f"set_{pool}_op_parallelism_threads", lambda threads: None)
     with pytest.raises(UserError, match="device: gpu"):
         runtime.prepare("gpu", threads=2, convolutions=False)
     assert runtime.prepare("auto", threads=2, convolutions=False) == "cpu"
