@@ -1,5 +1,7 @@
 """The search, with a trainer that only looks its answers up, and twice with real nets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made import blobs, case, dense, line
@@ -84,6 +86,26 @@ def test_little_of_a_long_training_is_no_verdict():
     assert "100 of its 10000 steps" in verdict(found, "train.py", [], []).sentence
     assert search(lambda kinds: 0.0, made=PLAIN)[0].learns is False
     assert search(lambda kinds: 0.0, asked=10_000)[0].learns is False  # softmax over one unit
+
+
+def test_a_large_net_is_given_time_before_others_are_tried():
+    """Where a short look would say nothing, as behind a batch normalization whose averages are not there yet."""
+
+    class Slow(Trainer):
+        def outcome(self, trial):
+            made = super().outcome(trial)
+            steps = int(2 * trial.seconds / len(trial.seeds))
+            skill = 0.9 if steps > 100 else 0.0
+            runs = [replace(run, skill=skill, steps=steps, curve=((steps, 1.0, skill),)) for run in made.runs]
+            return replace(made, runs=tuple(runs))
+
+    trainer = Slow(lambda kinds: 0.0, asked=10_000)
+    found = symptoms.look(PLAIN.setup, PLAIN.data, PLAIN.task)
+    known = Reference(0.6, "ridge regression", 90)
+    found = Search(PLAIN, found, trainer.run, LIMITS, lambda: known, clock=lambda: trainer.now).go()
+    assert (found.learns, found.shortened) == (True, 180)
+    assert not any(trial.changes for trial in trainer.trials)
+    assert "in 180 of its 10000 steps" in verdict(found, "train.py", [], []).sentence
 
 
 def test_the_sentence_names_every_cause_that_the_repair_needs():

@@ -249,12 +249,16 @@ class Search:
         doubtful = found.reference is not None and found.reference.skill < by_chance(found.reference.samples)
         if found.asked.skill >= 0.95 and not doubtful:
             return
+        if self._glimpsed() and not doubtful:  # a large net: other changes would be seen for as short a time
+            self._look_longer()
+            if self._well():
+                return
         all_at_once = self._everything()
         if doubtful:
             self._look_for_memory()
         if self._promising():
             self._look_longer()
-        if found.by_heart or found.asked.skill >= max(WELL * found.attainable, SOMETHING):
+        if found.by_heart or self._well():
             return
         self._singles()
         if not self._good(1):
@@ -283,6 +287,10 @@ class Search:
         """Whether a sign says that the net cannot learn, however long it trains."""
         return any(symptom.weight >= CERTAIN for symptom in self.findings.symptoms)
 
+    def _well(self) -> bool:
+        """Whether the net as asked learns about what these data allow, as far as that is known."""
+        return self.findings.asked.skill >= max(WELL * self.findings.attainable, SOMETHING)
+
     def _glimpsed(self) -> bool:
         """Whether there was time for so little of the training that nothing follows from how far it came."""
         found = self.findings
@@ -294,7 +302,7 @@ class Search:
         """As asked again, with a third of the time."""
         self.tell("as asked, for longer")
         found = self.findings
-        if found.asked.skill >= max(WELL * found.attainable, SOMETHING):
+        if self._well():
             return
         seeds = self.seeds[:2]
         trials = [Trial(NOTHING, (seed,), 0.3 * self.limits.seconds, None, DONE) for seed in seeds]

@@ -260,7 +260,7 @@ def _sentence(
         return f"It does not train: {found.asked.error.rstrip('.')}.{_guess(causes)}"
     if found.learns:
         remark = f" Yet {causes[0].text}." if causes else ""
-        return f"It learns: no fault found (skill {found.asked.skill:.2f}).{remark}"
+        return f"It learns: no fault found (skill {found.asked.skill:.2f}{_part(found)}).{remark}"
     if nothing := _nothing_to_learn(found):
         return nothing
     if found.learns is None:
@@ -284,8 +284,7 @@ def _repaired(
         stops = f"It does not train: {found.asked.error.rstrip('.')}."
         return f"{stops} With {change} it does (skill {fixed.mean:.2f}, {seeds})."
     p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
-    part = f" in {found.shortened} of its {found.asked.asked_steps} steps" if found.shortened else ""
-    measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it{part}; {seeds}, {p_value}"
+    measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it{_part(found)}; {seeds}, {p_value}"
     if found.learns:
         return f"It learns, and does better with {change} ({measured})."
     if found.learns is None:
@@ -293,6 +292,11 @@ def _repaired(
     needed = {step.cause for step in steps}
     named = [CAUSES[cause.name] for cause in causes if cause.name in needed] or [CAUSES[causes[0].name]]
     return f"It does not learn because of {_listed(named)}: with {change} it does ({measured})."
+
+
+def _part(found: Findings) -> str:
+    """How much of the training was looked at, where the time was too short for all of it."""
+    return f" in {found.shortened} of its {found.asked.asked_steps} steps" if found.shortened else ""
 
 
 def _listed(words: list[str]) -> str:
