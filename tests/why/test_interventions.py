@@ -1,6 +1,7 @@
 """Single changes: what each does to setup and data, and that the script's own stay as they are."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -190,3 +191,33 @@ def test_the_outputs_of_a_net_with_several_are_no_hidden_layers():
         changed, _, _ = apply([change], setup, made.data, made.task)
         key = "units" if change.kind == "width" else "activation"
         assert [layer["config"][key] for layer in changed.net["config"]["layers"][1:]] == after
+
+
+def two_outputs():
+    """A net whose outputs, "kind" and "size", stand on one hidden layer; the second behind an activation layer."""
+    made = case([dense(3, "relu")], "categorical_crossentropy", X, np.eye(3)[Y])
+    first, hidden = made.setup.net["config"]["layers"]
+    layers = [first, {**hidden, "config": {**hidden["config"], "units": 8}}]
+    for name, kind, config, source in (
+        ("kind", "Dense", {"units": 3, "activation": "relu"}, "dense_0"),
+        ("wide", "Dense", {"units": 1, "activation": "linear"}, "dense_0"),
+        ("size", "Activation", {"activation": "linear"}, "wide"),
+    ):
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
+        node = {"args": [tensor], "kwargs": {}}
+        layers.append({"class_name": kind, "name": name, "config": {"name": name, **config}, "inbound_nodes": [node]})
+    config = {"name": "net", "layers": layers, "output_layers": [["kind", 0, 0], ["size", 0, 0]]}
+    losses = ({"name": "categorical_crossentropy", "config": {}}, {"name": MSE, "config": {}})
+    setup = replace(made.setup, net={"class_name": "Functional", "config": config}, losses=losses)
+    return replace(made, setup=setup, data=replace(made.data, y=(*made.data.y, XV[:, :1])))
+
+
+def test_of_several_outputs_the_first_ones_head_is_changed_and_the_others_are_none_of_the_hidden_layers():
+    made = two_outputs()
+    assert Change("head") in candidates(made.setup, made.data, made.task)
+    setup, data, _ = changed(made, Change("head"), Change("width"), Change("activation", "tanh"))
+    config = {layer["config"]["name"]: layer["config"] for layer in nets.layers(setup.net)}
+    assert (config["kind"]["units"], config["kind"]["activation"]) == (3, "softmax")
+    assert (config["dense_0"]["units"], config["dense_0"]["activation"]) == (32, "tanh")
+    assert (config["wide"]["units"], config["wide"]["activation"]) == (1, "linear")
+    assert (config["size"]["activation"], setup.losses[1]["name"], len(data.y)) == ("linear", MSE, 2)

@@ -111,6 +111,46 @@ for step in range(10):
     optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
 """
 
+MISSING = """
+import cv_that_is_missing.parts as cv, numpy as np, tensorflow as tf
+from livelossplot import PlotLossesKeras
+from wandb.keras import *
+import wandb
+try:
+    import other_that_is_missing
+except ImportError:
+    print("as the script wants it")
+for _ in wandb.progress(range(2)):
+    wandb.log({"lr": wandb.config.lr})
+class Own(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = tf.keras.layers.Dense(1)
+    def call(self, x):
+        return self.out(x)
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = FACTOR * self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        return {"loss": loss}
+model = Own()
+model.compile("sgd", "mse")
+model.fit(np.ones((8, 2)), np.zeros((8, 1)), epochs=2, callbacks=[PlotLossesKeras()])
+"""
+
+GAN = """
+import numpy as np, keras
+one = keras.Sequential([keras.layers.Dense(2)])
+two = keras.Sequential([one, keras.layers.Dense(1)])
+for net in (one, two):
+    net.compile("sgd", "mse")
+for epoch in range(9):
+    one.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+    two.train_on_batch(np.ones((4, 3)), np.ones((4, 1)))
+"""
+
 BATCHES = {
     "nbformat": 4,
     "cells": [
@@ -281,6 +321,20 @@ def test_what_keras_says_to_the_first_batch_is_kept(folder):
     assert "same rank" in found.first_step_error and "\n" not in found.first_step_error
 
 
+def test_what_a_script_imports_need_not_be_installed_if_training_does_without(folder):
+    found = record(write(folder, "missing.py", MISSING.replace("FACTOR", "1.0")))
+    assert "Not installed, and left out: livelossplot, wandb." in found.notes
+    assert "Not installed, and not used up to fit: cv_that_is_missing." in found.notes
+    assert (found.callbacks, found.left_out) == ([], [])
+    assert found.custom == []  # its train_step does what Keras' own does
+    assert any("train_step of Own" in note for note in found.notes)
+
+
+def test_a_train_step_that_does_something_else_stays_the_scripts_own(folder):
+    found = record(write(folder, "double.py", MISSING.replace("FACTOR", "2.0")))
+    assert found.custom == ["train_step of Own"]
+
+
 # --- scripts that cannot be recorded: one line ----------------------------------------------------------------------
 
 
@@ -288,6 +342,20 @@ def test_a_loop_of_ones_own_says_that_its_penalties_have_no_effect(folder):
     with pytest.raises(UserError, match=r"^loop\.py:9: .*GradientTape.*penalties have no effect") as caught:
         record(write(folder, "loop.py", LOOP))
     assert "\n" not in str(caught.value)
+
+
+def test_nets_that_are_trained_in_turn_are_not_mistaken_for_one(folder):
+    with pytest.raises(UserError, match=r"^gan\.py:9: the script trains several nets in turn .* name one with --fit"):
+        record(write(folder, "gan.py", GAN))
+    assert record(write(folder, "gan.py", GAN), fit="two").fit.model
+
+
+def test_of_an_error_of_tensorflow_its_words_are_told_and_not_its_places():
+    text = (
+        "Graph execution error:\n\nDetected at node loss/Sparse defined at (most recent call last):\n"
+        "<stack traces unavailable>\nReceived a label value of 3\n\t [[{{node loss/Sparse}}]]"
+    )
+    assert recorder.error_line(ValueError(text)) == "ValueError: Received a label value of 3"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +367,11 @@ def test_a_loop_of_ones_own_says_that_its_penalties_have_no_effect(folder):
         ),
         ("name = input('Data? ')\nopen(name)\n", r"^s\.py:2: FileNotFoundError.*asks for input, 'Data\?'"),
         ("def f(:\n", r"^s\.py:1: SyntaxError"),
-        ("import not_there\n", r"^s\.py:1: ModuleNotFoundError: No module named 'not_there' \(under "),
+        ("import not_there\n", r"s\.py: the script ends without calling fit \(not installed: not_there\)$"),
+        (
+            "from not_there.at import all\nall(1)\n",
+            r"^s\.py:2: ModuleNotFoundError: No module named 'not_there' \(under ",
+        ),
         ("x = 1\n", r"s\.py: the script ends without calling fit$"),
         ("import os\nprint('a last word')\nos.abort()\n", r"s\.py: it was ended by signal 6.*$"),
     ],

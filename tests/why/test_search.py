@@ -214,3 +214,17 @@ def test_a_real_net_is_repaired(monkeypatch):
     assert found.repair == {HEAD}
     assert found.confirmation.certain
     assert rank(found)[0].name == "output_activation"
+
+
+def test_a_plateau_is_searched_from_the_likeliest_changes_on():
+    """Four changes are needed and one alone does a little: the signs say which to try together first."""
+    needed = {"head", "activation", "optimizer", "inputs"}
+
+    def rule(kinds):
+        return 0.95 if needed <= kinds else 0.12 * ("optimizer" in kinds)
+
+    found, trainer = search(rule)
+    several = [{c.kind for c in trial.changes} for trial in trainer.trials if len(trial.changes) > 1]
+    assert next(place for place, kinds in enumerate(several) if kinds == needed) < 25
+    assert {change.kind for change in found.repair} == needed
+    assert found.confirmation.certain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stages.core.why import interventions
 from stages.core.why.interventions import Change
-from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings
+from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings, gain_of
 from stages.core.why.symptoms import CERTAIN, LIKELY, Symptom
 
 HEAD_CAUSES = ("output_activation", "output_units", "loss_function", "label_encoding")
@@ -111,12 +111,6 @@ def _sign(symptom: Symptom, found: Findings) -> float:
     needed = any(change in found.repair for change in symptom.changes)
     helps = any(gain_of(change, found) >= GAIN for change in symptom.changes)
     return weight if needed or helps else weight * (0.6 if symptom.cause in HEAD_CAUSES else 0.4)
-
-
-def gain_of(change: Change, found: Findings) -> float:
-    """Skill that a change adds alone; 0 if it was not tried."""
-    tried = found.tried.get(frozenset([change]))
-    return max(0.0, tried.skill - found.asked.skill) if tried and tried.runs else 0.0
 
 
 def effect_of(change: Change, found: Findings) -> float:

@@ -100,7 +100,9 @@ def _compile_differences(before: Setup, after: Setup) -> list[tuple[str, Value]]
     if before.optimizer != after.optimizer:
         found.append(("optimizer", Code(optimizer_source(after))))
     if before.losses != after.losses:
-        found.append(("loss", after.loss))
+        names = [loss and loss["name"] for loss in after.losses]
+        several = Code(repr(dict(zip(nets.output_names(after.net), names, strict=True)))) if len(names) > 1 else None
+        found.append(("loss", several or after.loss))
     return found
 
 

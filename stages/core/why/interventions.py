@@ -192,8 +192,7 @@ def needs_numbers(setup: Setup, data: Data, task: Task) -> bool:
 def _set_head(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     head = right_head(setup, task)
     setup, data = _encode(setup, data, task, None)
-    loss = {"name": head.loss, "config": {}}
-    return replace(setup, net=nets.set_head(setup.net, head.units, head.activation), losses=(loss,)), data
+    return _set_loss(setup.with_net(nets.set_head(setup.net, head.units, head.activation)), data, task, head.loss)
 
 
 def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
@@ -215,7 +214,7 @@ def _set_activation(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
 
 
 def _set_loss(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
-    return replace(setup, losses=({"name": value, "config": {}},)), data
+    return replace(setup, losses=({"name": value, "config": {}}, *setup.losses[1:])), data
 
 
 def _set_units(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
@@ -229,8 +228,16 @@ def _encode(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     def encode(y: np.ndarray) -> np.ndarray:
         return tasks.class_numbers(task, y).reshape(y.shape).astype(np.float32)
 
-    held_out = tuple(encode(y) for y in data.y_held_out)
-    return setup, replace(data, y=(encode(data.y[0]),), y_held_out=held_out)
+    return setup, _with_targets(data, encode)
+
+
+def _with_targets(data: Data, change: Callable[[np.ndarray], np.ndarray]) -> Data:
+    """The data with the first output's targets changed, the held-out ones too."""
+
+    def first(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        return (change(arrays[0]), *arrays[1:]) if arrays else ()
+
+    return replace(data, y=first(data.y), y_held_out=first(data.y_held_out))
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -295,7 +302,7 @@ def _scale_targets(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
         flat = array.astype(np.float64).reshape(-1, task.width)
         return ((flat - shift) / spread).reshape(array.shape).astype(np.float32)
 
-    return setup, replace(data, y=(scale(data.y[0]),), y_held_out=tuple(scale(y) for y in data.y_held_out))
+    return setup, _with_targets(data, scale)
 
 
 def _mend_numbers(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
@@ -603,18 +610,18 @@ def causes(change: Change, setup: Setup, data: Data, task: Task) -> tuple[str, .
 
 def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
     """All single changes that would change something, the most frequent causes first."""
-    net, single = setup.net, data.single and bool(nets.tail(setup.net))
+    net = setup.net
     found: list[Change] = []
-    if data.single and needs_numbers(setup, data, task) and not labels_for_hinge(setup, task):
+    if needs_numbers(setup, data, task) and not labels_for_hinge(setup, task):
         found.append(Change("labels"))
-    if single and not _same_head(setup, task):
+    if nets.tail(net) and not _same_head(setup, task):
         found.append(Change("head"))
     finite = all(np.isfinite(tasks.numbers(a)).all() for a in (*data.x, *data.y) if a.dtype.kind not in "USO")
     if not finite:
         found.append(Change("finite"))
     longer = longer_epochs(setup, data)
     found += [Change("epochs", epochs) for epochs in longer]
-    if data.single and task.kind == "values" and not reproduces_inputs(data):
+    if task.kind == "values" and not reproduces_inputs(data):
         found.append(Change("targets"))
     factors = [Change("rate", factor) for factor in rates(setup)]
     found += factors[:2]
@@ -632,7 +639,7 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
         found.append(Change("weights"))
     if any(not layer["config"].get("trainable", True) for layer in nets.layers(net)):
         found.append(Change("thaw"))
-    if data.single and task.is_classes and not setup.class_weight and _imbalanced(task, data):
+    if len(data.y) == 1 and task.is_classes and not setup.class_weight and _imbalanced(task, data):
         found.append(Change("class_weight"))
     found.append(Change("clip", 1.0))
     return found

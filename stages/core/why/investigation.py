@@ -13,7 +13,7 @@ from stages.core.why import interventions, symptoms
 from stages.core.why import setup as setups
 from stages.core.why import task as tasks
 from stages.core.why.edits import Edit, edits
-from stages.core.why.record import Record
+from stages.core.why.record import Record, with_output_first
 from stages.core.why.reference import Reference, reference
 from stages.core.why.search import Findings, Limits, Search
 from stages.core.why.symptoms import Symptom
@@ -23,6 +23,8 @@ from stages.core.why.workers import Workers
 
 REFERENCE_SECONDS = 8.0
 UNKNOWN_NET = {"class_name": "Functional", "config": {"layers": [], "output_layers": []}}
+LEAST_SHARE = 0.3
+"""Of the time: with less of it left, no other output is looked at."""
 CHANGING = ("EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler")
 """Callbacks without which a training is another."""
 
@@ -41,13 +43,49 @@ def experiment(
         return untried(record.script, reason, stops + notes_of(record), signs_alone(record)), None
     notes = notes_of(record)
     try:
-        case = case_of(record)
-        notes += notes_on_experiment(record, case.data.n)
-        found = investigate(case, signs(case, record), limits, tell)
-        return verdict(found, record.script, diff(record, found), notes), found
+        view, found, looked = by_output(record, limits, tell)
+        notes += notes_on_experiment(record, found.case.data.n) + note_on_outputs(view, found, looked)
+        return verdict(found, record.script, diff(view, found), notes), found
     except Exception as error:  # scripts hand over whatever they like; their users are owed a sentence, not our stack
         words = one_line(f"{type(error).__name__}: {error}")[:200]
         return untried(record.script, f"the experiment failed ({words})", notes), None
+
+
+def by_output(record: Record, limits: Limits, tell: Callable[[str], None]) -> tuple[Record, Findings, int]:
+    """Findings on the first output that does not learn, in the order of their signs; on the last one if all do.
+
+    With the record that has this output first, and how many outputs were looked at.
+    """
+    began = time.monotonic()
+    looked = 0
+    for view in views(record):
+        looked += 1
+        left = limits.seconds - (time.monotonic() - began)
+        case = case_of(view)
+        found = investigate(case, signs(case, view), replace(limits, seconds=left), tell)
+        if not found.learns or found.interrupted or left < LEAST_SHARE * limits.seconds:
+            break
+    return view, found, looked
+
+
+def views(record: Record) -> list[Record]:
+    """The record with each output of its net first, that with the heaviest signs before the others."""
+    outputs = json.loads(record.model_json)["config"].get("output_layers")
+    several = isinstance(outputs, list) and len(outputs) == len(record.train.y) == len(record.compiled.losses) > 1
+    if not several or any(loss is None for loss in record.compiled.losses):
+        return [record]
+    made = [with_output_first(record, number) for number in range(len(outputs))]
+    return sorted(made, key=lambda view: -sum(sign.weight for sign in signs(case_of(view), view)))
+
+
+def note_on_outputs(view: Record, found: Findings, looked: int) -> list[str]:
+    """Which of several outputs a verdict is about."""
+    names = [values.name for values in view.train.targets]
+    if len(names) < 2:
+        return []
+    each = ", and each learns" if found.learns and looked == len(names) else ""
+    rest = "" if each or not found.learns else "; there was no time for the others"
+    return [f"It has {len(names)} outputs{each}; this is about {names[0]!r}{rest}."]
 
 
 def signs_alone(record: Record) -> list[Symptom]:

@@ -85,13 +85,13 @@ def is_sequential(net: Net) -> bool:
     return net["class_name"] == "Sequential"
 
 
-def tail(net: Net) -> list[Layer]:
-    """The layers from the last one with weights to the output, in the net's order.
+def tail(net: Net, output: int = 0) -> list[Layer]:
+    """The layers from the last one with weights to an output, in the net's order.
 
-    Empty where the net does not end in one chain (several outputs, a merge or a nested net at the end).
+    Empty where the net does not end in one chain there (a merge or a nested net at the end).
     """
     chain: list[Layer] = []
-    for layer in _backwards(net):
+    for layer in _backwards(net, output):
         chain.insert(0, layer)
         if has_weights(layer):
             return chain
@@ -100,13 +100,13 @@ def tail(net: Net) -> list[Layer]:
     return []
 
 
-def _backwards(net: Net) -> Iterator[Layer]:
-    """From the output on backwards, as long as each layer has one layer before it."""
+def _backwards(net: Net, output: int) -> Iterator[Layer]:
+    """From an output on backwards, as long as each layer has one layer before it."""
     if is_sequential(net):
         yield from reversed(net["config"]["layers"])
         return
     by_name = {layer["config"]["name"]: layer for layer in net["config"].get("layers", [])}
-    names = output_names(net)
+    names = output_names(net)[output : output + 1]
     while len(names) == 1 and names[0] in by_name:
         layer = by_name[names[0]]
         yield layer
@@ -143,7 +143,7 @@ def sources(layer: Layer) -> list[str]:
 
 
 def output_activation(net: Net) -> str:
-    """The activation behind which the output stands; "linear" if none."""
+    """The activation behind which the first output stands; "linear" if none."""
     for layer in reversed(tail(net)):
         if (found := activation(layer)) != "linear":
             return found
@@ -170,8 +170,9 @@ def output_units(net: Net) -> int | None:
 
 def ends(net: Net) -> set[int]:
     """Identities of the layers that are no hidden ones: those of the outputs, and what stands behind the last one."""
-    names = () if is_sequential(net) else output_names(net)
+    names = [] if is_sequential(net) else output_names(net)
     of_outputs = [layer for layer in net["config"].get("layers", []) if layer["config"].get("name") in names]
+    of_outputs += [layer for output in range(1, len(names)) for layer in tail(net, output)]
     return {id(layer) for layer in (*tail(net), output_layer(net), *of_outputs)}
 
 
@@ -201,7 +202,7 @@ def count(net: Net, *kinds: str) -> int:
 
 
 def set_head(net: Net, units: int | None, activation_name: str) -> Net:
-    """The net with an output of so many units (None: as many as now) and this activation, nothing behind it.
+    """The net with a (first) output of so many units (None: as many as now) and this activation, nothing behind it.
 
     A net that ends in a recurrent layer gets a dense one behind it.
     """
@@ -247,13 +248,13 @@ def dense(name: str, units: int, activation_name: str) -> Layer:
 
 
 def append_dense(net: Net, units: int, activation_name: str) -> Net:
-    """The net with one more dense layer behind its output."""
+    """The net with one more dense layer behind its (first) output."""
     net = copy.deepcopy(net)
     layer = dense("regbench_output", units, activation_name)
     if is_sequential(net):
         net["config"]["layers"].append(layer)
         return net
-    (before,) = output_names(net)
+    before = output_names(net)[0]
     tensor = {
         "class_name": "__keras_tensor__",
         "config": {"shape": None, "dtype": "float32", "keras_history": [before, 0, 0]},
@@ -262,7 +263,10 @@ def append_dense(net: Net, units: int, activation_name: str) -> Net:
     net["config"]["layers"].append(layer)
     outputs = net["config"]["output_layers"]
     single = [layer["config"]["name"], 0, 0]
-    net["config"]["output_layers"] = single if outputs and isinstance(outputs[0], str) else [single]
+    if isinstance(outputs, dict):
+        outputs[next(iter(outputs))] = single
+    else:
+        net["config"]["output_layers"] = single if isinstance(outputs[0], str) else [single, *outputs[1:]]
     return net
 
 

@@ -215,6 +215,31 @@ class Record(_Fact):
         return bool(seeded) and self.keras.startswith("3") and self.train.origin == "arrays"
 
 
+def with_output_first(record: Record, output: int) -> Record:
+    """The record with one output of a functional net before the others: what looks at the first one looks at it."""
+
+    def turned(values: list) -> list:
+        return [values[output], *values[:output], *values[output + 1 :]] if len(values) > output else values
+
+    def of_data(data: Data | None) -> Data | None:
+        return data and data.model_copy(update={"y": turned(data.y), "targets": turned(data.targets)})
+
+    net = json.loads(record.model_json)
+    net["config"]["output_layers"] = turned(net["config"]["output_layers"])
+    compiled = record.compiled
+    keys = ("losses", "metrics", "weighted_metrics", "loss_weights")
+    lists = {key: getattr(compiled, key) and turned(getattr(compiled, key)) for key in keys}
+    return record.model_copy(
+        update={
+            "model_json": json.dumps(net),
+            "output_shapes": turned(record.output_shapes),
+            "compiled": compiled.model_copy(update=lists),
+            "train": of_data(record.train),
+            "validation": of_data(record.validation),
+        }
+    )
+
+
 def record(
     script: Path,
     arguments: Sequence[str] = (),

@@ -19,6 +19,8 @@ import builtins
 import contextlib
 import functools
 import gzip
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import inspect
 import io
@@ -49,6 +51,17 @@ KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras'
 NEED_KERAS = (  # modules that may be missing, and that old spellings stand in for once Keras is there
     *("scikeras", "scikeras.wrappers", "sklearn.cross_validation", "sklearn.grid_search", "sklearn.learning_curve"),
 )
+DISPLAY = (  # packages that show, log or install things; a training does not need them
+    *("seaborn", "livelossplot", "plotly", "bokeh", "altair", "cufflinks", "missingno", "scikitplot", "yellowbrick"),
+    *("wandb", "mlflow", "comet_ml", "neptune", "hyperdash", "tensorboardX", "tensorboard_logger", "tensorboardcolab"),
+    *("graphviz", "pydot", "pydotplus", "pydot_ng", "ann_visualizer", "visualkeras", "keras_tqdm", "progressbar"),
+    *("tqdm", "IPython", "ipywidgets", "google.colab", "prettytable", "tabulate", "termcolor", "colorama", "dotenv"),
+    *("setGPU", "GPUtil", "matplotlib", "pylab", "playsound", "winsound"),
+)
+TAPE = (
+    "the script trains in a loop of its own (GradientTape), and only fit can be recorded: "
+    "compile the net and call fit on the same data in place of the loop"
+)
 ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
     (
         r"layer '?\"?conv2d\w*'?\"? .*expected min_ndim=4, found ndim=3",
@@ -59,6 +72,7 @@ ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
         "it takes steps and features: of one number a step input_shape=(steps, 1), x.reshape(-1, steps, 1)",
     ),
 )
+GRAPH = re.compile(r"\s*(Detected at node|File \"|<stack traces|\[\[|Errors may have|Original stack|\d+ root error)")
 TENSORFLOW_1 = re.compile(
     r"\btf\.(contrib|placeholder|InteractiveSession|global_variables_initializer|get_variable|train\.\w+Optimizer|app\.run"
     r"|layers\.\w+|nn\.softmax_cross_entropy_with_logits_v2|Session)\b|tensorflow\.contrib|tensorflow\.examples"
@@ -168,6 +182,10 @@ class Code:
                 self.trees[file] = [], None
         return self.trees[file]
 
+    def lines(self, file):
+        """The lines of a file without their comments."""
+        return [line.partition("#")[0] for line in self.tree(file)[0]]
+
     def source(self, frame):
         """The call that a frame is at; its whole statement where the call cannot be told from others."""
         if frame is None:
@@ -206,6 +224,12 @@ class Code:
         around = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= n.end_lineno]
         return min(around, key=lambda node: node.end_lineno - node.lineno, default=None)
 
+    def guarded(self, frame):
+        """Whether a frame's line stands in a `try` that an error would not leave."""
+        tree = self.tree(frame.f_code.co_filename)[1] or ast.Module([], [])
+        tries = (node for node in ast.walk(tree) if isinstance(node, ast.Try) and node.handlers)
+        return any(node.body[0].lineno <= frame.f_lineno <= node.body[-1].end_lineno for node in tries)
+
     def loops(self, frame):
         """Loops around a frame's line, outermost first: (first line, last line, turns by its `range` or None)."""
         if frame is None:
@@ -241,6 +265,83 @@ class Code:
         return sorted(found, key=lambda source: source["line"])
 
 
+# --- packages that are missing --------------------------------------------------------------------------------------
+
+
+class Absent:
+    """Something of a package that is not installed: it can be imported and handed on, and using it is the error."""
+
+    def __init__(self, package, name):
+        self.__dict__.update(absent_package=package, absent_name=name)
+
+    def __getattr__(self, word):
+        if word.startswith("__"):
+            raise AttributeError(word)
+        return type(self)(self.absent_package, f"{self.absent_name}.{word}")
+
+    def __call__(self, *args, **kwargs):
+        raise ModuleNotFoundError(f"No module named {self.absent_package!r}", name=self.absent_package)
+
+    __mro_entries__ = __iter__ = __getitem__ = __setitem__ = __enter__ = __call__
+
+
+class Unseen(Absent):
+    """Something of a package of DISPLAY that is not installed: it takes everything and does nothing."""
+
+    def __call__(self, *args, **kwargs):
+        if len(args) == 1 and inspect.isfunction(args[0]):  # a decorator
+            return args[0]
+        made = type(self)(self.absent_package, f"{self.absent_name}()")
+        if args and hasattr(args[0], "__iter__"):  # a progress bar around what a loop goes over
+            made.__dict__["absent_over"] = args[0]
+        return made
+
+    def __iter__(self):
+        return iter(self.__dict__.get("absent_over", ()))
+
+    def __getitem__(self, key):
+        return self
+
+    def __setitem__(self, key, value):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False
+
+
+class AbsentModule(types.ModuleType):
+    """A module that is not installed."""
+
+    def __getattr__(self, word):
+        if word.startswith("__"):
+            raise AttributeError(word)
+        return self.absent_kind(self.absent_package, f"{self.__name__}.{word}")
+
+
+class AbsentPackages(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds packages that were asked for and are not installed, with all of their modules; asked after all others."""
+
+    def __init__(self):
+        self.names = []
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if self.package(name) else None
+
+    def package(self, name):
+        return next((known for known in self.names if (name + ".").startswith(known + ".")), None)
+
+    def create_module(self, spec):
+        module, package = AbsentModule(spec.name), self.package(spec.name)
+        module.__dict__.update(absent_package=package, absent_kind=Unseen if package in DISPLAY else Absent)
+        return module
+
+    def exec_module(self, module):
+        pass
+
+
 # --- samples --------------------------------------------------------------------------------------------------------
 
 
@@ -248,8 +349,14 @@ class NotSamples(Exception):
     """Data that are no arrays of as many samples; Keras itself says what it thinks of them."""
 
 
+class NotInstalled(NotSamples):
+    """Data that come from a package that is not there."""
+
+
 def as_array(value):
     """One input or output as an array that a .npz holds without pickle."""
+    if isinstance(value, Absent):
+        raise NotInstalled(f"it comes from {value.absent_name}, and {value.absent_package} is not installed")
     if hasattr(value, "toarray") and not isinstance(value, np.ndarray):  # scipy.sparse
         value = value.toarray()
     elif type(value).__name__ == "RaggedTensor":
@@ -649,6 +756,34 @@ class Net:
     def _trains_apart(self):
         return "training" in inspect.signature(self.model.call).parameters
 
+    def usual_step(self, first):
+        """Let a train_step of the script's own pass that does what Keras' does; a sentence on it, if so."""
+        own = f"train_step of {type(self.model).__name__}"
+        if own not in self.custom or not self._steps_alike(first):
+            return []
+        self.custom.remove(own)
+        return [f"Its {own} changes the weights as Keras' own does (tried with one batch), which the experiment uses."]
+
+    def _steps_alike(self, first):
+        """Whether a step of the script's own leads from the same weights to the same ones as Keras' does."""
+        model = self.model
+        try:
+            model.optimizer.build(model.trainable_variables)
+            kept = [*model.variables, *model.optimizer.variables]
+            start, ends = [np.array(value) for value in kept], []
+            before = [np.array(value) for value in model.trainable_variables]
+            batch = tuple(_tensors(part) for part in first if part is not None)
+            for step in (type(model).train_step, self.keras.Model.train_step):
+                self.keras.utils.set_random_seed(0)
+                step(model, batch)
+                ends.append([np.array(value) for value in model.trainable_variables])
+                for variable, value in zip(kept, start):
+                    variable.assign(value)
+            moved = any(np.any(a != b) for a, b in zip(before, ends[1]))
+            return moved and all(np.allclose(a, b, rtol=1e-3, atol=1e-7) for a, b in zip(*ends))
+        except Exception:  # whatever the script's step needs; then nothing is known of it
+            return False
+
     def names(self):
         """Names of inputs and outputs, as far as the net knows them."""
         inputs = [re.split(r"[:/]", tensor.name)[0] for tensor in self._ends("inputs")]
@@ -950,6 +1085,7 @@ class Recorder:
         self.batches = None  # of a train_on_batch loop
         self.loops = set()  # lines of train_on_batch loops that were passed over
         self.translated, self.stand_ins, self.notes, self.questions = [], [], [], []
+        self.absent = AbsentPackages()
         self.keras = None
 
     # - patches
@@ -963,10 +1099,18 @@ class Recorder:
             if root in KERAS and root != name and root not in self.patched:
                 original(root)  # patched before its parts are asked for: some parts are old spellings
                 self.after_import()
-            module = original(self.current(name, sys._getframe(1)), *args, **kwargs)
+            frame = sys._getframe(1)
+            try:
+                module = original(self.current(name, frame), *args, **kwargs)
+            except ModuleNotFoundError as error:
+                if not self.can_do_without(error.name, name, frame):
+                    raise
+                self.absent.names.append(error.name)
+                module = original(name, *args, **kwargs)
             self.after_import()
             return module
 
+        sys.meta_path.append(self.absent)
         builtins.__import__ = watched
         builtins.input = self.answer
         np.random.seed = self.watch_seed(np.random.seed, "numpy.random.seed")
@@ -977,6 +1121,11 @@ class Recorder:
         old = "tensorflow.python.keras"
         inside = (name + ".").startswith(old + ".") and "keras" in self.patched
         return "tensorflow.keras" + name[len(old) :] if inside and self.code.is_user(frame.f_code.co_filename) else name
+
+    def can_do_without(self, missing, name, frame):
+        """Whether the user's own import of a missing package may pass: what is never used need not be there."""
+        asked = missing and (name + ".").startswith(missing + ".") and missing.partition(".")[0] not in KERAS
+        return bool(asked) and self.code.is_user(frame.f_code.co_filename) and not self.code.guarded(frame)
 
     def after_import(self):
         for name in ("tensorflow", "keras", "tf_keras", "matplotlib"):
@@ -1206,6 +1355,8 @@ class Recorder:
 
     def on_fit(self, keras, net, fit, arguments):
         self.keras = keras
+        if isinstance(given := arguments.get("callbacks"), (list, tuple)):
+            arguments = {**arguments, "callbacks": [item for item in given if not isinstance(item, Absent)]}
         if self.batches is not None and self.batches["net"] is net:
             self.collect(self.batches, arguments)
             return self.shortened(net, fit, arguments)
@@ -1251,6 +1402,8 @@ class Recorder:
         frame, call = self.call_facts(net, "train_on_batch")
         line = (call["at"] or {}).get("line")
         state = self.batches
+        if state is not None and not self.options.fit and self.taking_turns(state, net, frame):
+            self.several_nets(state["net"], net, call["at"])
         if state is None and line not in self.loops:
             wanted = self.wanted(call["index"], net, call["at"])
             self.fits.append(call)
@@ -1264,6 +1417,18 @@ class Recorder:
             return train()
         finally:
             self.busy -= 1
+
+    def taking_turns(self, state, net, frame):
+        """Whether a net is trained in the same loop as the one whose batches are collected."""
+        own, other = self.code.loops(state["frame"]), self.code.loops(frame)
+        return state["net"] is not net and bool(own) and own[:1] == other[:1]
+
+    def several_nets(self, first, second, at):
+        error = (
+            f"the script trains several nets in turn in one loop ({first.name!r}, {second.name!r}), as a GAN does; "
+            "only a net that learns from data of its own can be looked at: name one with --fit"
+        )
+        self.stop({"reached_fit": False, "kind": "loop", "error": error, "where": place(at)})
 
     def start_batches(self, keras, net, call, frame):
         """From now on a loop's samples are collected."""
@@ -1328,7 +1493,7 @@ class Recorder:
         frame = self.code.frame()
         at = self.code.source(frame)
         text = "\n".join(self.code.tree(frame.f_code.co_filename)[0]) if frame is not None else ""
-        error = "the script trains in a loop of its own (GradientTape) and calls no fit; only fit can be recorded"
+        error = TAPE
         penalized = any(getattr(layer, "losses", None) for layer in self.layers if not hasattr(layer, "fit"))
         if penalized and ".losses" not in text:
             error += "; its penalties have no effect: the loop never adds model.losses to the loss"
@@ -1352,6 +1517,7 @@ class Recorder:
         except Exception as error:
             return self.refused(call, train, arguments, error)
         net.follow(samples.first[0])
+        self.notes += net.usual_step(samples.first)
         names = net.names()
         arrays, facts = {}, {}
         facts["train"] = data_facts(samples, names, self.options.max_samples, "t", arrays)
@@ -1460,8 +1626,15 @@ class Recorder:
             "seeds": self.seeds,
             "translated": self.translated,
             "stand_ins": self.stand_ins,
-            "notes": self.notes,
+            "notes": self.notes + self.missing_packages(),
         }
+
+    def missing_packages(self):
+        """What the script imports, is not installed, and was not needed: a sentence for each kind."""
+        shown = [name for name in self.absent.names if name in DISPLAY]
+        unused = [name for name in self.absent.names if name not in DISPLAY]
+        said = [f"Not installed, and left out: {', '.join(shown)}."] if shown else []
+        return said + ([f"Not installed, and not used up to fit: {', '.join(unused)}."] if unused else [])
 
     def first_step(self, train, samples, held, arguments):
         """What Keras says when it trains one batch and evaluates one, in one line; None where it says nothing."""
@@ -1483,8 +1656,10 @@ class Recorder:
 
     def refused(self, call, train, arguments, error):
         """The data cannot be taken: what Keras says to them is the answer, if it says anything."""
-        said = self.said(train, {**arguments, "epochs": 1, "verbose": 0, "callbacks": None}) if train else None
-        reason = f"fit stops: {said}" if said else f"the data given to fit cannot be recorded: {error_line(error)}"
+        ask = train and not isinstance(error, NotInstalled)
+        said = self.said(train, {**arguments, "epochs": 1, "verbose": 0, "callbacks": None}) if ask else None
+        words = one_line(error) if isinstance(error, NotSamples) else error_line(error)
+        reason = f"fit stops: {said}" if said else f"the data given to fit cannot be recorded: {words}"
         self.stop({"reached_fit": True, "kind": "refused", "error": reason, "where": place(call["at"])})
 
     def write(self, facts):
@@ -1528,16 +1703,22 @@ class Recorder:
             text = error_line(error)
             if isinstance(error, SyntaxError) and "print" in text:
                 text += "; is it written for Python 2?"
-            if isinstance(error, ModuleNotFoundError):
-                text += f" (under {sys.executable})"
+            text += f" (under {sys.executable})" if isinstance(error, ModuleNotFoundError) else self.without()
             if re.search(r"URL|HTTP|Connection|resolve|fetch", type(error).__name__ + text):
                 text = f"its data cannot be downloaded here: {text}"
             return "error", text
         if self.fits:
             asked = self.options.fit
             return "ended", f"the script ends, and none of its {len(self.fits)} calls of fit is --fit {asked}"
+        if self.layers and any("GradientTape" in line for line in self.code.lines(str(self.code.shown))):
+            return "loop", TAPE
         nets = [layer for layer in self.layers if hasattr(layer, "fit") and hasattr(layer, "compile")]
-        return "ended", "the script ends without calling fit" + (f"; it built {nets[-1].name!r}" if nets else "")
+        text = "the script ends without calling fit" + (f"; it built {nets[-1].name!r}" if nets else "")
+        return "ended", text + self.without()
+
+    def without(self):
+        """What the script asked for and did not get, for the end of a sentence."""
+        return f" (not installed: {', '.join(self.absent.names)})" if self.absent.names else ""
 
     def blamed(self, error):
         """(file, line) of the user's code that an error comes from, or None."""
@@ -1552,8 +1733,7 @@ class Recorder:
 
     def tensorflow_1(self, at):
         """The line of TensorFlow 1 code that stopped the script, or that turned TensorFlow 2 off; None without such."""
-        lines = [line.partition("#")[0] for line in self.code.tree(str(self.code.shown))[0]]
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self.code.lines(str(self.code.shown)), 1):
             off = re.search(r"disable_v2_behavior|disable_eager_execution", line)
             found = off or (at and at[1] == number and TENSORFLOW_1.search(line))
             if found:
@@ -1567,9 +1747,12 @@ def place(at):
 
 
 def error_line(error):
-    """An exception in one line: of a message in paragraphs the first."""
+    """An exception in one line: of a message in paragraphs the first; of TensorFlow's, what follows the places."""
     text = str(error).strip()
     first = text.split("\n\n")[0]
+    if first.startswith("Graph execution error"):
+        said = [line.strip() for line in text.splitlines()[1:] if line.strip() and not GRAPH.match(line)]
+        first = said[0] if said else first
     said = one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
     return said + next((f" ({words})" for pattern, words in ADVICE if re.search(pattern, said)), "")
 

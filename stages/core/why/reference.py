@@ -34,9 +34,9 @@ def reference(data: Data, task: Task, seconds: float, text: bool = False) -> Ref
     Args:
         text: inputs are numbers of words: they are counted.
     """
-    if data.n < FEW or len(data.x) != 1 or data.x[0].dtype.kind in "USO" or reproduces_inputs(data):
+    if data.n < FEW or any(x.dtype.kind in "USO" for x in data.x) or reproduces_inputs(data):
         return None
-    x, y = _flat(data, text), data.y[0]
+    x, y = np.concatenate([_flat(x.reshape(data.n, -1), text) for x in data.x], axis=1), data.y[0]
     if len(x) != len(y) or (y.ndim > 2 and task.is_classes):
         return None
     rows = np.random.default_rng(0).permutation(len(x))[:SAMPLES]
@@ -54,9 +54,9 @@ def reference(data: Data, task: Task, seconds: float, text: bool = False) -> Ref
     return best
 
 
-def _flat(data: Data, text: bool) -> np.ndarray:
-    x = data.x[0].reshape(data.n, -1)
-    if text and x.min() >= 0 and x.max() < 100_000:
+def _flat(x: np.ndarray, text: bool) -> np.ndarray:
+    """Columns of one input, (samples, values): numbers of words as how often each occurs."""
+    if text and x.min() >= 0 and x.max() < 100_000 and (x == np.round(x)).all():
         words = np.unique(x)[:2000]
         place = np.searchsorted(words, x).clip(0, len(words) - 1)
         counts = np.zeros((len(x), len(words)), np.float32)

@@ -2,8 +2,9 @@
 
 1. As asked, and everything at once. If the first fits its data as well as they can be, it learns.
 2. Single changes, those first that a symptom speaks for; long trainings by successive halving.
-3. Where no single change is enough: take away from everything at once, part by part (Zeller's delta debugging); where
-   even that does not learn, add the best change, then what helps most beside it, up to three.
+3. Where no single change is enough: the likeliest few together, and of what is enough take away part by part (Zeller's
+   delta debugging); where one change goes far, or even everything at once does not learn, what helps most beside the
+   best one, up to three.
 4. Take each change of the repair away again, and replace a wholesale one by its parts.
 5. Confirm: as asked and as repaired, with seeds that nothing was chosen by.
 
@@ -43,6 +44,9 @@ ENOUGH = 0.8
 GAIN = 0.1
 """Skill that a repair must add."""
 
+MUCH = 0.4
+"""Share of what can be gained from which on a single change is a good start for others beside it."""
+
 SOMETHING = 0.15
 """Skill below this is nothing that could be learnt."""
 
@@ -50,6 +54,8 @@ DONE = 0.98
 """Skill at which a trial of the search stops."""
 
 MOST_CHANGES = 3
+LIKELIEST = (2, 3, 4, 6)
+"""Sizes of the sets of the likeliest changes that are tried before a plateau is searched part by part."""
 SEARCH_SEEDS, CONFIRMING_SEEDS = 3, 6
 TELLING = 50
 """Samples from which on a part of them can be held out."""
@@ -219,15 +225,15 @@ class Search:
             reached = min(reached, known)
         self.findings.attainable = max(known, 0.95 * reached, self.findings.attainable)
 
-    def suspicion(self, change: Change) -> float:
-        """How much speaks for a change before it is tried."""
-        signs = sum(
+    def suspicion(self, change: Change, signs: list[Symptom] | None = None) -> float:
+        """How much speaks for a change before it is tried; `signs`: those that count, all by default."""
+        speaks = sum(
             symptom.weight * (1.0 if change == symptom.changes[0] else 0.9)
-            for symptom in self.findings.symptoms
+            for symptom in (self.findings.symptoms if signs is None else signs)
             if change in symptom.changes
         )
         later = 0.02 if change.kind in ("epochs", "rate") and change not in self._first_of_kind else 0.0
-        return signs + PRIOR.get(change.kind, 0.05) - later
+        return speaks + PRIOR.get(change.kind, 0.05) - later
 
     # --- the search ---
 
@@ -400,18 +406,38 @@ class Search:
 
     def _several(self, start: Changes) -> None:
         """Repairs of more than one change."""
-        singles = [tried.skill for tried in self.findings.tried.values() if len(tried.changes) == 1]
-        moved = max(singles, default=0.0) >= self.findings.asked.skill + GAIN
-        if moved:
+        found = self.findings
+        singles = [tried.skill for tried in found.tried.values() if len(tried.changes) == 1]
+        moved, whole = max(singles, default=0.0) - found.asked.skill, found.tried.get(start)
+        enough = bool(whole) and self._enough(whole)
+        if moved >= (max(GAIN, MUCH * (found.attainable - found.asked.skill)) if enough else GAIN):
             self._grow(start, until=0.6)
-        whole = self.findings.tried.get(start)
-        if self._good() or not whole or not self._enough(whole):
+        if self._good() or not enough:
             reduced = start
         else:
             self.tell("less and less of everything at once")
-            reduced = self._reduce(start)
+            reduced = self._reduce(self._likeliest(start))
         if not self._good():
             self._grow(reduced, until=0.8)
+
+    def _likeliest(self, changes: Changes) -> Changes:
+        """The smallest of some sets of the likeliest of these changes that is enough; all of them if none is."""
+        ranked = self._by_signs(changes)
+        sets = [frozenset(ranked[:size]) for size in LIKELIEST if size < len(ranked)]
+        enough = [tried.changes for tried in self.attempt(sets, self.seeds[:2]) if self._enough(tried)]
+        return min(enough, key=len, default=changes)
+
+    def _by_signs(self, changes: Changes) -> list[Change]:
+        """Changes, the likeliest first; what a likelier one already undoes does not speak for a second one."""
+        rest, signs, ranked = set(changes), list(self.findings.symptoms), []
+        while rest:
+            best = max(
+                sorted(rest, key=str), key=lambda change: self.suspicion(change, signs) + gain_of(change, self.findings)
+            )
+            rest.remove(best)
+            ranked.append(best)
+            signs = [sign for sign in signs if best not in sign.changes]
+        return ranked
 
     def _reduce(self, changes: Changes) -> Changes:
         """Fewer and fewer changes that are still enough, until none can go."""
@@ -539,6 +565,12 @@ class Search:
             found.learns = None if found.shortened and not self._hopeless() else False
         else:
             found.learns = False if found.reference or self.case.data.n < TELLING else None
+
+
+def gain_of(change: Change, found: Findings) -> float:
+    """Skill that a change adds alone; 0 if it was not tried."""
+    tried = found.tried.get(frozenset([change]))
+    return max(0.0, tried.skill - found.asked.skill) if tried and tried.runs else 0.0
 
 
 def by_chance(samples: int) -> float:

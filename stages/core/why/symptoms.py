@@ -47,7 +47,7 @@ def look(setup: Setup, data: Data, task: Task, record: Record | None = None) -> 
 
 def _output(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     activation, units = nets.output_activation(setup.net), nets.output_units(setup.net)
-    if not data.single or not nets.tail(setup.net):
+    if not nets.tail(setup.net):
         return
     if units == 1 and activation == "softmax":
         yield Symptom("output_activation", CERTAIN, "softmax over a single unit is 1, whatever the input", HEAD)
@@ -82,7 +82,7 @@ def _bounded(setup: Setup, data: Data, task: Task, activation: str) -> Iterator[
 
 
 def _loss(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
-    if not data.single or not setup.loss:
+    if not setup.loss:
         return
     activation = nets.output_activation(setup.net)
     loss = setup.loss
@@ -174,7 +174,7 @@ def _rescaled(setup: Setup) -> bool:
 
 
 def _targets(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
-    if task.kind != "values" or not data.single:
+    if task.kind != "values":
         return
     y = tasks.numbers(data.y[0]).astype(np.float64)
     if not np.isfinite(y).all():
@@ -336,7 +336,7 @@ def _budget(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
 
 
 def _metrics(record: Record, task: Task) -> Iterator[Symptom]:
-    names = [metric.name for output in record.compiled.metrics for metric in output]
+    names = [metric.name for metric in (record.compiled.metrics or [[]])[0]]
     wrong = [name for name in names if task.kind == "values" and "accuracy" in name]
     wrong += [n for n in names if task.is_classes and n in ("mean_absolute_error", "mean_squared_error", "mae", "mse")]
     if wrong:

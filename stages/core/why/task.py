@@ -65,6 +65,8 @@ def _of_numbers(setup: Setup, y: np.ndarray) -> Task:
     whole = len(values) > 0 and bool((values == np.round(values)).all())
     if len(values) == 2 and (whole or meant_for_classes(setup)):
         return Task("binary", 2, names=tuple(values.tolist()))
+    if y.ndim > 2 and "sparse" not in setup.loss and len(values) > 2:  # the numbers of a picture or a sequence
+        return Task("values")
     few = whole and 2 < len(values) <= max(MANY_CLASSES, nets.output_units(setup.net) or 0)
     repeated = len(values) <= max(3, len(finite) // 3)
     if few and meant_for_classes(setup) and (repeated or "sparse" in setup.loss):

@@ -11,10 +11,10 @@ from scipy import stats
 
 from stages.core.results.statistics import LEVEL, describe, holm, paired_difference
 from stages.core.why import interventions
-from stages.core.why.causes import Cause, causes_of, gain_of, guesses, ordered, rank
+from stages.core.why.causes import Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried
+from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried, gain_of
 from stages.core.why.symptoms import Symptom
 
 MEASURES = {
