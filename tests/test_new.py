@@ -232,6 +232,13 @@ def test_what_does_not_fit_leaves_nothing_behind(project, monkeypatch, table, mo
     assert found == before
 
 
+@pytest.mark.parametrize("scale", ["1e-320", "1e300", "much"])
+def test_a_scale_that_no_number_survives(scale, capsys):
+    with pytest.raises(SystemExit):
+        new.parser().parse_args(["own", "--data", "t.csv", "--model", "n.json", "--scale", scale])
+    assert f"argument --scale: {scale}: " in capsys.readouterr().err
+
+
 def test_a_name_that_is_taken(project, monkeypatch):
     for name in ("digits_comparison", "adam"):  # a study's, and that of an optimizer that all studies share
         with pytest.raises(UserError, match="is there already"):

@@ -304,9 +304,12 @@ def _scale(text: str) -> str | float | None:
     if text == "none":
         return None
     try:
-        return float(text)
+        divisor = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text}: wants standard, minmax, none or a divisor") from None
+    if 0 < divisor < 1e-30 or divisor > 1e30:
+        raise argparse.ArgumentTypeError(f"{text}: what is divided by it has no place in float32")
+    return divisor
 
 
 def _shape(text: str) -> tuple[int, ...]:
