@@ -379,6 +379,7 @@ def test_ctrl_c_in_the_middle_of_dvcs_writing_leaves_no_file_that_it_refuses(tmp
     assert not cut_off.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_after_ctrl_c_another_command_goes_on(copy, gate, way):
     """Two rows end, two are on their way, which would take for ever; nothing of them is left running."""

@@ -100,6 +100,7 @@ def largest(archive):
         return max(inside.infolist(), key=lambda member: member.file_size)
 
 
+@pytest.mark.long
 def test_a_row_with_programs_of_its_shape_has_the_same_record(small_repository, tmp_path):
     """They are those of the row beside it; a damaged archive is made anew."""
     folder = small.duplicate(small_repository, tmp_path / "regbench")

@@ -327,6 +327,7 @@ def test_no_permission_is_one_line_and_the_previous_result_stays(small_repositor
         assert differing(snapshot(folder), snapshot(small_repository)) == []
 
 
+@pytest.mark.long
 def test_a_row_that_finds_the_disk_full_ends_in_one_line_and_its_previous_record_is_back(disk, small_repository):
     """As DVC runs it, which removes the record first; a seed more is asked for."""
     record = disk / f"results/runs/{KEY}.json"
@@ -442,9 +443,8 @@ def run_main(monkeypatch, module, item):
     module.main()
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(name, marks=[pytest.mark.long] if name != "nothing finite" else []) for name in CASES]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
 def test_odd_numbers_pass_without_a_crash_or_a_false_claim(small_repository, tmp_path, monkeypatch, capsys, case):
     folder = small.duplicate(small_repository, tmp_path / "regbench")
     monkeypatch.chdir(folder)
