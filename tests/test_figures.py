@@ -171,7 +171,7 @@ def test_the_answer_shows_every_seed_and_their_mean():
     assert thick[style.FIXED].get_ydata()[-1] == pytest.approx(0.97 - 0.025)
     (reported,) = [line for line in axes.lines if line.get_marker() == "D"]
     assert reported.get_xydata().tolist() == [[4, 0.95], [4, 0.97]]
-    assert "as asked: kernel l2(0.001)" in texts(figure) and "guessing" not in texts(figure)  # 0.1 is far off
+    assert "before: kernel l2(0.001)" in texts(figure) and "guessing" not in texts(figure)  # 0.1 is far off
     assert "guessing" in texts(answer(a_study(), some_curves(), guess=0.88))
     assert answer(a_study(asked=None), some_curves(), 0.1) is None
 

@@ -1,4 +1,4 @@
-"""The figure that answers: the document's net as asked and as fixed."""
+"""The figure that answers: the document's net before and after the change."""
 
 import pandas as pd
 import seaborn
@@ -17,14 +17,14 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
         curves: of `frames.seed_curves`.
         guess: what guessing reaches on these samples; NaN if that is not known.
     """
-    rows = {study.get("asked"): ("as asked", style.ASKED, "--"), study.get("fixed"): ("as fixed", style.FIXED, "-")}
+    rows = {study.get("asked"): ("before", style.ASKED, "--"), study.get("fixed"): ("after", style.FIXED, "-")}
     if None in rows or len(rows) < 2:
         return None
     metric = style.trained_metric(study)
     quantity = f"val_{metric}"
     split = f"{style.SPLITS[style.monitored(study)]} {style.METRICS[metric]}"
-    figure = Figure((5.8, 3.5))
-    figure.set_label(f"As asked and as fixed: {split}")
+    figure = Figure((4.1, 3.3))  # small, so that its text can be read on a phone
+    figure.set_label(f"Before and after: {split}")
     axes = figure.add_subplot()
     curves = thinned(curves[curves["row"].isin(rows)])
     dots = "o" if curves["epoch"].nunique() < 10 else None

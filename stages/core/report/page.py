@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -30,6 +31,7 @@ from stages.core.results.frames import Frames
 from stages.core.results.general import GENERAL
 
 PAGE, SCRIPT, STYLE, CHINESE = "report.html", "report.js", "report.css", "zh-Hant.yaml"
+LEVELS = {"level": f"{100 * statistics.LEVEL:g} %", "alpha": f"{1 - statistics.LEVEL:.2g}"}
 JUDGEMENTS = {True: "holds", False: "does_not_hold", None: "cannot_be_told"}
 
 
@@ -84,6 +86,7 @@ def to_html(
         studies=sections,
         across=beside,
         overview=None if overview is None else report_tables.overview(overview, studies, translator),
+        legend=translator.word("legend", **LEVELS),
         reading=_reading(translator),
         languages=LANGUAGES,
         script=_Embedded(templates[SCRIPT]),
@@ -117,10 +120,11 @@ def _section(results: Results, translator: Translator, looks: drawings.Looks) ->
     """What the template shows of a study."""
     study, frames = results.study, results.frames
     shown = drawings.drawings(results.figures, study["name"], translator, looks)
+    first = "answer" if "answer" in results.figures else "differences"
     section = {
         "study": study,
-        "answering": [drawing for drawing in shown if drawing.name == "answer"],
-        "drawings": [drawing for drawing in shown if drawing.name != "answer"],
+        "answering": [drawing for drawing in shown if drawing.name == first],
+        "drawings": [drawing for drawing in shown if drawing.name != first],
         "configurations": {row: _yaml(record.config) for row, record in results.records.items()},
         "facts": facts(results.records) if results.records else [],
         "sheet": results.sheet,
@@ -136,7 +140,7 @@ def _section(results: Results, translator: Translator, looks: drawings.Looks) ->
     return {
         **section,
         "verdict": {part: inline(getattr(english.verdict, part), getattr(chinese.verdict, part)) for part in parts},
-        "snippet": english.verdict.snippet,
+        "snippet": _breakable(english.verdict.snippet),
         "answer": inline(english.measured, chinese.measured),
         "claims": _claims(english.claims, chinese.claims, translator),
         "comparison": report_tables.comparison(study, frames.table, rows, translator),
@@ -182,8 +186,12 @@ def _answers(study: Mapping[str, Any], frames: Frames, translator: Translator) -
 
 def _reading(translator: Translator) -> list[Markup]:
     """How to read the figures, with the levels that the statistics use."""
-    levels = {"level": f"{100 * statistics.LEVEL:g} %", "alpha": f"{1 - statistics.LEVEL:.2g}"}
-    return [translator.word(name, **levels) for name in translator.words if name.startswith("reading_")]
+    return [translator.word(name, **LEVELS) for name in translator.words if name.startswith("reading_")]
+
+
+def _breakable(code: str) -> Markup:
+    """Code whose lines break behind an `=` or an opening bracket before they break inside a name."""
+    return Markup("<wbr>").join(re.split(r"(?<=[=(])(?![=)])", code))
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -60,13 +60,13 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
         {
             "holds": ['any_of(peers | map(attribute="stops"))'],
             "needs": [],
-            "cause": "The regularizer stops the net: {{ peers | selectattr('stops') | listed('diagnosis') }}, and "
-            "{{ baseline.label }} learns.",
+            "cause": "The regularizer stops the net: it does not learn with {{ peers | selectattr('stops') | listed }}, and "
+            "does with {{ baseline.label }}.",
             "change": f"Take a much smaller coefficient, or none: {ADVISED}.",
             "snippet": "{{ advised.snippet }}",
-            "sure": "{{ baseline.measured }} for {{ baseline.label }} against "
+            "sure": "The {{ metric }} is {{ baseline.measured }} with {{ baseline.label }}, against "
             "{{ peers | selectattr('stops') | listed('measured') }}.",
-            "otherwise": "These rows differ in regularization alone, so nothing else explains it here.",
+            "otherwise": "These settings differ in regularization alone, so nothing else explains it here.",
         },
         {
             "holds": ['any_of(peers | map(attribute="better"))'],
