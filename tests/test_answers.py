@@ -380,7 +380,7 @@ def test_the_learning_rate_rows_say_whether_the_harm_is_theirs(slow, expected):
     assert [
         judgement(text, one) for one in ("The harm is the learning rate's", "At 0.0001 it costs nothing")
     ] == expected
-    assert ("like a higher learning rate: the accuracy changes" in text) == (expected[0] == "Holds.")
+    assert ("Lower the learning rate before the coefficient" in text) == (expected[0] == "Holds.")
 
 
 def test_deep_cnn():

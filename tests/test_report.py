@@ -573,6 +573,18 @@ def test_a_screen_of_1280_pixels_shows_every_column_and_the_answer_first(visit):
         assert hidden == []
 
 
+def test_a_first_screen_has_a_figure_that_a_phone_can_show_and_leads_to_how_numbers_are_read(visit):
+    page = visit("committed", viewport={"width": 390, "height": 844})
+    assert page.evaluate("[...document.querySelectorAll('.first')].filter(one => !one.querySelector('svg'))") == []
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('.first .answer svg')].flatMap(svg => [...svg.querySelectorAll('text')].map(text "
+        "=> parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a))"
+    )
+    assert min(sizes) > 8  # pixels
+    page.click(".first .legend a")
+    assert page.evaluate("document.querySelector('details.reading').open")
+
+
 def test_the_system_s_dark_scheme_is_followed(visit):
     page = visit("constructed")
     shown = {}
