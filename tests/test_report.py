@@ -577,8 +577,8 @@ def test_a_first_screen_has_a_figure_that_a_phone_can_show_and_leads_to_how_numb
     page = visit("committed", viewport={"width": 390, "height": 844})
     assert page.evaluate("[...document.querySelectorAll('.first')].filter(one => !one.querySelector('svg'))") == []
     sizes = page.evaluate(
-        "[...document.querySelectorAll('.first .answer svg')].flatMap(svg => [...svg.querySelectorAll('text')].map(text "
-        "=> parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a))"
+        "[...document.querySelectorAll('.first .answer svg')].flatMap(svg => [...svg.querySelectorAll('text')].map("
+        "text => parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a))"
     )
     assert min(sizes) > 8  # pixels
     page.click(".first .legend a")
