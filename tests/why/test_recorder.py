@@ -28,6 +28,10 @@ from keras.optimizers import SGD
 from keras.regularizers import l2
 from keras.utils import np_utils
 from keras.utils.visualize_util import plot
+from keras.utils import multi_gpu_model
+from sklearn.externals import joblib
+from sklearn.preprocessing import OneHotEncoder
+import pandas as pd
 from keras.callbacks import EarlyStopping, LearningRateScheduler, Callback, ModelCheckpoint
 parser = argparse.ArgumentParser()
 parser.add_argument("--samples", type=int)
@@ -43,11 +47,16 @@ model = Sequential()
 model.add(Dense(output_dim=12, input_dim=8, init="uniform", activation="relu", W_regularizer=l2(0.01)))
 model.add(BatchNormalization())
 model.add(Dropout(p=0.25))
-model.add(Dense(3, activation="softmax"))
+model.add(Dense(labels.max() + 1, activation="softmax"))
+model = multi_gpu_model(model, gpus=2)
 model.layers[0].bias_regularizer = l2(0.5)
 model.compile(loss="categorical_crossentropy", optimizer=SGD(lr=0.5, decay=0.1, momentum=0.9), metrics=["acc"])
 plt.plot([1, 2]); plt.show(); plot(model, to_file="net.png")
 targets = np_utils.to_categorical(labels, 3)
+frame = pd.DataFrame({"a": [1, 2], "b": [3, 4]}).drop("b", 1)
+assert len(frame.append(frame)) == 4 and frame.ix[1, 0] == frame.ix[1, "a"] == 2
+assert OneHotEncoder(sparse=False).fit_transform([[1], [2]]).tolist() == [[1, 0], [0, 1]]
+assert model.layers[1].output_shape == (None, 12) and model.input.shape == (None, 8)
 os.chdir("/")
 try:
     model.fit(
@@ -545,6 +554,12 @@ def test_nets_wrapped_for_scikit_learn_as_keras_and_scikeras_did(tensorflow):
 
     made = wrappers.KerasRegressor(build_fn=old, units=1, nb_epoch=3, verbose=0)
     assert len(made.fit(x, x[:, 0]).epoch) == 3 and made.predict(x).shape == (8,)
+
+
+def test_a_file_of_weights_gets_the_ending_that_keras_3_wants(tmp_path):
+    assert spellings._weights_file(None, ("start.h5", True), {}) == (("start.h5.weights.h5", True), {})
+    there = str(write(tmp_path, "there.h5", ""))
+    assert spellings._weights_file(None, (), {"filepath": there}) == ((), {"filepath": there})
 
 
 def test_print_statements_of_python_2():

@@ -48,6 +48,8 @@ BLOCK = 8192  # samples in one piece of a statistic
 SIMPLE = (bool, int, float, str, type(None), np.generic)
 FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
 KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
+LIBRARIES = ("pandas", "sklearn.preprocessing", "sklearn.externals")  # whose old spellings are understood
+WATCHED = (*("tensorflow", "keras", "tf_keras", "matplotlib"), *LIBRARIES)  # changed as they are imported
 NEED_KERAS = (  # modules that may be missing, and that old spellings stand in for once Keras is there
     *("scikeras", "scikeras.wrappers", "sklearn.cross_validation", "sklearn.grid_search", "sklearn.learning_curve"),
 )
@@ -1128,20 +1130,30 @@ class Recorder:
         return bool(asked) and self.code.is_user(frame.f_code.co_filename) and not self.code.guarded(frame)
 
     def after_import(self):
-        for name in ("tensorflow", "keras", "tf_keras", "matplotlib"):
+        for name in WATCHED:
             module = sys.modules.get(name)
             if module is None or name in self.patched or initializing(name):
                 continue
             if name in ("keras", "tf_keras") and initializing("tensorflow"):
                 continue
             self.patched.add(name)
-            if name == "matplotlib":
+            if name in LIBRARIES:
+                self.spellings.LIBRARIES[name](module)
+            elif name == "matplotlib":
                 module.use = lambda *args, **kwargs: None  # a window would need a screen
             elif name == "tensorflow":
                 original = module.random.set_seed
                 replace("set_seed", original, self.watch_seed(original, "tf.random.set_seed"))
             else:
                 self.patch_keras(name, module)
+
+    @functools.cached_property
+    def spellings(self):
+        """The file beside this one that understands old spellings."""
+        spec = importlib.util.spec_from_file_location("regbench_spellings", HERE / "spellings.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
     def answer(self, prompt=""):
         """In place of `input`: nobody is there to answer."""
@@ -1172,10 +1184,7 @@ class Recorder:
         self.watch_regularizers(keras)
         self.watch_training(keras)
         if version.startswith("3"):
-            spec = importlib.util.spec_from_file_location("regbench_spellings", HERE / "spellings.py")
-            spellings = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(spellings)
-            spellings.apply(keras, self.tell)
+            self.spellings.apply(keras, self.tell)
         self.watch_downloads(name)
 
     def tell(self, old, new):
@@ -1713,6 +1722,7 @@ class Recorder:
         if self.layers and any("GradientTape" in line for line in self.code.lines(str(self.code.shown))):
             return "loop", TAPE
         nets = [layer for layer in self.layers if hasattr(layer, "fit") and hasattr(layer, "compile")]
+        nets = [net for net in nets if net in self.compiled] or nets
         text = "the script ends without calling fit" + (f"; it built {nets[-1].name!r}" if nets else "")
         return "ended", text + self.without()
 

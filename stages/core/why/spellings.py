@@ -1,7 +1,8 @@
 """Spellings of Keras 1 and 2 that Keras 3 dropped, understood in the process of a recorded script alone.
 
 `apply` is called by `recorder.py` as soon as the script has imported Keras 3. What it translates is told, so that a
-verdict can say it. Where Keras 3 knows a spelling, Keras 3's meaning holds.
+verdict can say it. Where Keras 3 knows a spelling, Keras 3's meaning holds. `LIBRARIES` does the same for what pandas
+and scikit-learn dropped; it needs no Keras.
 """
 
 import functools
@@ -10,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import inspect
 import itertools
+import pathlib
 import sys
 import types
 
@@ -29,12 +31,22 @@ OLD_MODULES = {  # modules that were inside them; no other name is taken for a m
         "vis_utils",
         "visualize_util",
         "generic_utils",
+        "training_utils",
         "data_utils",
         "layer_utils",
         "io_utils",
         "all_utils",
     ),
-    "optimizers": ("adam_v2", "gradient_descent_v2", "rmsprop_v2", "adam", "sgd", "optimizer_v2", "optimizers"),
+    "optimizers": (
+        "adam_v2",
+        "gradient_descent_v2",
+        "rmsprop_v2",
+        "adam",
+        "sgd",
+        "optimizer_v2",
+        "optimizers",
+        "experimental",
+    ),
     "backend": ("tensorflow_backend", "common"),
     "callbacks": ("callbacks",),
 }
@@ -118,6 +130,8 @@ def apply(keras, tell):
     _backend(keras, spaces["backend"])
     _categorical(spaces["utils"], tell)
     _others()
+    wrappers = importlib.import_module("keras.wrappers")
+    wrappers.__getattr__ = _only(scikit_learn=lambda: importlib.import_module("keras.wrappers.scikit_learn"))
     for space in ("layers", "utils"):  # their old modules are also reached as attributes
         old = {name: importlib.import_module(f"keras.{space}.{name}") for name in OLD_MODULES[space]}
         for module in spaces[space]:
@@ -142,6 +156,17 @@ def _add(module, values):
     for name, value in values.items():
         if not hasattr(module, name):
             setattr(module, name, value)
+
+
+def _only(**makers):
+    """A module's `__getattr__`, which makes some of its names when they are asked for."""
+
+    def find(name):
+        if name in makers:
+            return makers[name]()
+        raise AttributeError(name)
+
+    return find
 
 
 def _wrap(function, change):
@@ -302,8 +327,30 @@ def _layers(keras, modules, tell):
         extra.update(AtrousConvolution2D=keras.layers.Conv2D, Deconvolution2D=keras.layers.Conv2DTranspose)
         extra.update(ThresholdedReLU=lambda theta=1.0, **words: keras.layers.ReLU(threshold=theta, **words))
         extra.update(TimeDistributedDense=functools.partial(_time_distributed, keras, tell), Merge=_merge_of_keras_1)
-        _add(module, {**extra, "Input": keras.Input, "InputSpec": keras.InputSpec})
+        _add(module, {**extra, "InputSpec": keras.InputSpec})
+        module.Input = _input(keras.Input)
+    keras.layers.Layer.output_shape = _OutputShape()  # not `input_shape`, which Keras itself looks for
     keras.Sequential.add = _wrap(keras.Sequential.add, functools.partial(_first_shape, keras=keras))
+
+
+class _OutputShape:
+    """`layer.output_shape`, of layers that have none of their own; they may set one."""
+
+    def __get__(self, layer, kind=None):
+        return self if layer is None else tuple(layer.output.shape)
+
+
+def _input(original):
+    """Keras' Input, which once took one number for a shape: `Input(shape=(3))`."""
+
+    @functools.wraps(original)
+    def tensor(*args, **kwargs):
+        args = ((args[0],) if isinstance(args[0], int) else args[0], *args[1:]) if args else args
+        if isinstance(kwargs.get("shape"), int):
+            kwargs["shape"] = (kwargs["shape"],)
+        return original(*args, **kwargs)
+
+    return tensor
 
 
 def _time_distributed(keras, tell, units, **kwargs):
@@ -342,6 +389,7 @@ def _layer_arguments(layer, args, kwargs, tell):
         names.update(init="alpha_initializer")
     else:
         names["output_dim"] = "units"
+    args, kwargs = _sizes(kind, args, kwargs, known, tell)
     changed = {}
     for name, value in kwargs.items():
         new = names.get(name)
@@ -372,6 +420,28 @@ def _layer_arguments(layer, args, kwargs, tell):
         changed.setdefault("input_shape", (size,) if kind == "Dense" else (None, size))
     _shape_arguments(layer, kind, changed, known, tell)
     return args, changed
+
+
+def _sizes(kind, args, kwargs, known, tell):
+    """Keras 2 made whole numbers of sizes itself, had a size for pooling, and knew activations by their class."""
+    first = list(known)[1:2]
+
+    def whole(value):
+        if isinstance(value, (float, np.integer, np.floating)) and value == int(value):
+            tell(f"{type(value).__name__} as a size of {kind}", "int")
+            return int(value)
+        return value
+
+    if args and first in (["units"], ["filters"], ["output_dim"]):
+        args = (whole(args[0]), *args[1:])
+    kwargs = {
+        key: whole(value) if key in ("units", "filters", "output_dim") else value for key, value in kwargs.items()
+    }
+    if kwargs.get("activation") in ("LeakyReLU", "ReLU", "ELU"):
+        kwargs["activation"] = {"LeakyReLU": "leaky_relu"}.get(kwargs["activation"], kwargs["activation"].lower())
+    if kind.startswith("AveragePooling") and not args and not {"pool_size", "pool_length"} & set(kwargs):
+        kwargs["pool_size"] = 2
+    return args, kwargs
 
 
 def _shape_arguments(layer, kind, changed, known, tell):
@@ -510,11 +580,28 @@ def _models(keras, tell):
     new = model.__new__  # it decides by the words whether this is a functional net
     model.__new__ = staticmethod(lambda cls, *args, **kwargs: new(cls, *args, **_renamed(kwargs, ENDS, (), tell)))
     model.fit_generator = functools.partialmethod(_fit_generator, tell)
+    for end in ("input", "output"):  # of a net that was never called
+        setattr(keras.Sequential, end, property(functools.partial(_end, end=end)))
+    model.save_weights = _wrap(model.save_weights, _weights_file)
+    model.load_weights = _wrap(model.load_weights, _weights_file)
     model.predict_classes = _predict_classes
     model.reset_states = _reset_states
     model.predict_proba = lambda net, x, **_: net.predict(x, verbose=0)
     model.evaluate_generator = lambda net, generator, steps=None, **_: net.evaluate(generator, steps=steps, verbose=0)
     model.predict_generator = lambda net, generator, steps=None, **_: net.predict(generator, steps=steps, verbose=0)
+
+
+def _end(net, end):
+    ends = getattr(net, f"{end}s")
+    return ends[0] if len(ends) == 1 else ends
+
+
+def _weights_file(net, args, kwargs):
+    """The file under the ending that Keras 3 wants, unless there is one of that name."""
+    path = str(args[0] if args else kwargs.get("filepath"))
+    if path.endswith((".weights.h5", ".keras")) or pathlib.Path(path).exists():
+        return args, kwargs
+    return (f"{path}.weights.h5", *args[1:]), {key: value for key, value in kwargs.items() if key != "filepath"}
 
 
 def _renamed(kwargs, names, gone, tell):
@@ -572,6 +659,9 @@ def _compile_arguments(net, args, kwargs, tell):
     if isinstance(third, (list, tuple)) and third and not isinstance(third[0], (int, float)):
         tell("the third argument of compile", "metrics=")
         args, kwargs["metrics"] = args[:2], third
+    if kwargs.get("metrics") is not None and not isinstance(kwargs["metrics"], (list, tuple, dict)):
+        tell("one metric", "a list of metrics")
+        kwargs["metrics"] = [kwargs["metrics"]]
     if isinstance(kwargs.get("loss"), str) and kwargs["loss"] in LOSSES:
         tell(kwargs["loss"], LOSSES[kwargs["loss"]])
         kwargs["loss"] = LOSSES[kwargs["loss"]]
@@ -641,8 +731,13 @@ def _backend(keras, modules):
     extra = {"set_image_dim_ordering": ordering, "image_dim_ordering": old_ordering, "learning_phase": lambda: 0}
     extra.update(dict.fromkeys(("set_session", "get_session", "set_learning_phase"), nothing))
     extra.update(common=types.SimpleNamespace(**extra), tf=sys.modules.get("tensorflow"))
+
+    def set_value(variable, value):
+        variable.assign(value)
+
     for module in modules:
         _add(module, extra)
+        module.set_value, module.get_value = set_value, np.asarray
 
 
 def _categorical(modules, tell):
@@ -659,22 +754,74 @@ def _categorical(modules, tell):
 
     for module in modules:
         module.to_categorical = to_categorical
-        _add(module, {"plot": module.plot_model})
+        _add(module, {"plot": module.plot_model, "multi_gpu_model": lambda model, *_, **__: model})
 
 
 def _others():
     """What went from the libraries that come along in such scripts."""
-    for name, kind in (("int", int), ("float", float), ("object", object), ("str", str), ("bool", bool)):
+    for name, kind in (
+        ("int", int),
+        ("float", float),
+        ("object", object),
+        ("str", str),
+        ("bool", bool),
+        ("float_", np.float64),
+    ):
         if name not in vars(np):
             setattr(np, name, kind)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         v1, seed = tensorflow.compat.v1, {"set_random_seed": tensorflow.random.set_seed}
         settings = {name: getattr(v1, name) for name in ("ConfigProto", "GPUOptions", "Session", "logging")}
-        _add(tensorflow, {**seed, **settings})
+        _add(tensorflow, {**seed, **settings, "enable_eager_execution": lambda *args, **kwargs: None})
         _add(tensorflow.random, seed)
         _add(tensorflow.train, {name: getattr(v1.train, name) for name in TENSORFLOW_1})
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and not hasattr(pandas.DataFrame, "as_matrix"):
-        pandas.DataFrame.as_matrix = lambda frame: frame.to_numpy()
-        pandas.Series.as_matrix = lambda series: series.to_numpy()
+
+
+# --- pandas and scikit-learn, as they come into the process ---------------------------------------------------------
+
+
+class _Places:
+    """`frame.ix[…]` of pandas: by label, and where there is no such label by place."""
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def __getitem__(self, key):
+        try:
+            return self.frame.loc[key]
+        except (KeyError, TypeError, IndexError):
+            return self.frame.iloc[key]
+
+
+def _pandas(pandas):
+    def drop(frame, args, kwargs):
+        if len(args) > 1:  # df.drop("price", 1)
+            args, kwargs = args[:1], {**kwargs, "axis": args[1]}
+        return args, kwargs
+
+    for kind in (pandas.DataFrame, pandas.Series):
+        old = {"as_matrix": lambda data, *_: data.to_numpy(), "ix": property(_Places), "iteritems": kind.items}
+        old["append"] = lambda data, other, ignore_index=False, **_: pandas.concat(
+            [data, other], ignore_index=ignore_index
+        )
+        _add(kind, old)
+        kind.drop = _wrap(kind.drop, drop)
+
+
+def _preprocessing(module):
+    def sparse(encoder, args, kwargs):
+        return args, {"sparse_output" if key == "sparse" else key: value for key, value in kwargs.items()}
+
+    def imputer(missing_values=np.nan, strategy="mean", axis=0):
+        return importlib.import_module("sklearn.impute").SimpleImputer(strategy=strategy)
+
+    module.OneHotEncoder.__init__ = _wrap(module.OneHotEncoder.__init__, sparse)
+    _add(module, {"Imputer": imputer})
+
+
+def _externals(module):
+    _add(module, {"joblib": importlib.import_module("joblib")})
+
+
+LIBRARIES = {"pandas": _pandas, "sklearn.preprocessing": _preprocessing, "sklearn.externals": _externals}
