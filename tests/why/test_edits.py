@@ -37,6 +37,18 @@ from stages.core.why.interventions import CAUSES, Change, apply
         ("BatchNormalization()", "", "'Activation'", "Activation()"),
         ("keras.layers.BatchNormalization(axis=-1)", "", "'Activation'", "keras.layers.Activation()"),
         ("model", "activation", "'relu'", "model"),
+        (
+            "net.compile(tf.keras.optimizers.SGD(lr=9), 'mse')",
+            "optimizer",
+            "keras.optimizers.SGD(learning_rate=1)",
+            "net.compile(tf.keras.optimizers.SGD(learning_rate=1), 'mse')",
+        ),
+        (
+            "net.compile('mse', optimizer=SGD())",
+            "optimizer",
+            "keras.optimizers.Adam(learning_rate=1)",
+            "net.compile('mse', optimizer=keras.optimizers.Adam(learning_rate=1))",
+        ),
         ("Dense(1", "activation", "'relu'", "Dense(1"),
     ],
 )

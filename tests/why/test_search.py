@@ -63,6 +63,15 @@ def test_a_net_that_learns_is_left_alone():
     assert len(trainer.trials) <= 2
 
 
+def test_a_net_that_learns_is_told_that_its_validation_samples_are_of_another_class():
+    order = np.argsort(Y)
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], "binary_crossentropy", X[order][:60], Y[order][:60])
+    held_out = replace(made.data, x_held_out=(X[order][60:],), y_held_out=(np.full(30, 7),))
+    found, _ = search(lambda kinds: 0.97, made=replace(made, data=held_out))
+    assert [cause.name for cause in rank(found)] == ["data_order"]
+    assert "Yet the validation samples have classes" in verdict(found, "train.py", [], []).sentence
+
+
 def test_a_single_change_is_found_and_confirmed_with_seeds_of_its_own():
     found, trainer = search(lambda kinds: 0.96 if "head" in kinds else 0.0)
     assert found.repair == {HEAD}

@@ -113,3 +113,11 @@ def test_equal_inputs_with_other_targets_bound_what_can_be_learnt():
     x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)
     y = np.tile([0, 1], 20)
     assert found([HIDDEN, SIGMOID], BCE, x, y)["data_unlearnable"] == CERTAIN
+
+
+def test_a_softmax_over_the_batch_is_none_over_the_classes():
+    made = case([dense(3), ("Softmax", {"axis": 0})], CCE, X3, ONE_HOT)
+    found = symptoms.look(made.setup, made.data, made.task)
+    assert [sign.text for sign in found if sign.cause == "output_activation"] == [
+        "softmax over the batch at the output where softmax belongs"
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from stages.core.why import interventions
 from stages.core.why.interventions import Change
 from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings, gain_of
@@ -49,7 +51,8 @@ def _confirmed(found: Findings) -> bool:
 
 def _remarks(found: Findings) -> list[Cause]:
     """What a net that learns should be told all the same."""
-    told = [s for s in found.symptoms if s.cause in ("metric_only", "penalty_without_effect") and s.weight >= LIKELY]
+    least = {"metric_only": LIKELY, "penalty_without_effect": LIKELY, "data_order": CERTAIN}
+    told = [s for s in found.symptoms if s.weight >= least.get(s.cause, np.inf)]
     return [Cause(symptom.cause, symptom.weight, False, symptom.text) for symptom in told]
 
 

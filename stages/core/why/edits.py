@@ -166,10 +166,20 @@ def with_argument(call: str, key: str, value: str) -> str:
     if node is None and place is not None and place < len(tree.args) and name != "Sequential":
         node = tree.args[place]
     if node is not None:
-        return _spliced(call, node, value)
+        return _spliced(call, node, _as_named(node, value) if key == "optimizer" else value)
     inside = call.rstrip()[:-1].rstrip()
     comma = "" if inside.endswith(("(", ",")) else ","
     return f"{inside}{comma}{'' if inside.endswith('(') else ' '}{key}={value})"
+
+
+def _as_named(node: ast.expr, optimizer: str) -> str:
+    """An optimizer under the name that the script has for its class: `Adam(…)`, `tf.keras.optimizers.Adam(…)`."""
+    if not isinstance(node, ast.Call):
+        return optimizer
+    full, arguments = optimizer.split("(", 1)
+    name = ast.unparse(node.func)
+    same = full.rpartition(".")[2] == name.rpartition(".")[2]
+    return f"{name}({arguments}" if same else optimizer
 
 
 def _spliced(text: str, node: ast.expr, value: str) -> str:

@@ -206,7 +206,7 @@ def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
         parts.append(f"loss {right.loss}")
     if needs_numbers(setup, data, task):
         parts.append("labels from 0")
-    return " with ".join(parts) or "nothing behind the output"
+    return " with ".join(filter(None, (*parts[:1], " and ".join(parts[1:])))) or "nothing behind the output"
 
 
 def _set_activation(setup: Setup, data: Data, task: Task, value: Any) -> Pair:

@@ -70,6 +70,8 @@ def name_of(value: Any) -> str:
 
 def activation(layer: Layer) -> str:
     """The activation that a layer ends with; "linear" if it has none."""
+    if kind(layer) == "Softmax" and layer["config"].get("axis") == 0:
+        return "softmax over the batch"
     special = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "leaky_relu"}
     return special.get(kind(layer)) or name_of(layer["config"].get("activation"))
 

@@ -57,7 +57,8 @@ def _output(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     right = interventions.right_head(setup, task)
     wrong = interventions.wrong_parts(setup, task, data)
     if "output_units" in wrong and units:
-        yield Symptom("output_units", CERTAIN, f"{units} output units where the targets need {right.units}", HEAD)
+        now = f"{units} output unit{'s' if units > 1 else ''}"
+        yield Symptom("output_units", CERTAIN, f"{now} where the targets need {right.units}", HEAD)
     if task.kind == "values" and activation in interventions.RANGES:
         yield from _bounded(setup, data, task, activation)
     elif "output_activation" in wrong:

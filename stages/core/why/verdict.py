@@ -91,10 +91,8 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     causes = rank(found)
     asked, fixed, difference, confirmed = _compared(found)
     words = _words(found)
-    steps = [
-        Step(c.kind, c.value, words(c), ordered(causes_of(c, found))[0])
-        for c in sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
-    ]
+    repair = sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
+    steps = [Step(c.kind, c.value, words(c), _cause_of(c, found, causes)) for c in repair]
     return Verdict(
         script=script,
         learns=found.learns,
@@ -116,6 +114,12 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
         notes=notes + _notes(found),
         seconds=round(found.seconds, 1),
     )
+
+
+def _cause_of(change: Change, found: Findings, causes: list[Cause]) -> str:
+    """What a change of the repair shows: of several causes the one that is ranked first."""
+    shown = ordered(causes_of(change, found))
+    return next((cause.name for cause in causes if cause.name in shown), shown[0])
 
 
 def untried(script: str, reason: str, notes: list[str], signs: Sequence[Symptom] = ()) -> Verdict:
