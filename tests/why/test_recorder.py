@@ -124,7 +124,9 @@ MISSING = """
 import cv_that_is_missing.parts as cv, numpy as np, tensorflow as tf
 from livelossplot import PlotLossesKeras
 from wandb.keras import *
-import wandb
+import wandb, IPython
+import matplotlib.pyplot as plt
+plt.figure()
 try:
     import other_that_is_missing
 except ImportError:
@@ -332,7 +334,7 @@ def test_what_keras_says_to_the_first_batch_is_kept(folder):
 
 def test_what_a_script_imports_need_not_be_installed_if_training_does_without(folder):
     found = record(write(folder, "missing.py", MISSING.replace("FACTOR", "1.0")))
-    assert "Not installed, and left out: livelossplot, wandb." in found.notes
+    assert "Not installed, and left out: livelossplot, wandb, IPython." in found.notes
     assert "Not installed, and not used up to fit: cv_that_is_missing." in found.notes
     assert (found.callbacks, found.left_out) == ([], [])
     assert found.custom == []  # its train_step does what Keras' own does

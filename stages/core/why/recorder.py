@@ -286,6 +286,9 @@ class Absent:
 
     __mro_entries__ = __iter__ = __getitem__ = __setitem__ = __enter__ = __call__
 
+    def __bool__(self):
+        return False
+
 
 class Unseen(Absent):
     """Something of a package of DISPLAY that is not installed: it takes everything and does nothing."""
@@ -331,6 +334,11 @@ class AbsentPackages(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, name, path=None, target=None):
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if self.package(name) else None
+
+    def hide(self):
+        """Take all that was found out of `sys.modules`, where libraries look for what is there."""
+        for name in [name for name, module in sys.modules.items() if isinstance(module, AbsentModule)]:
+            del sys.modules[name]
 
     def package(self, name):
         return next((known for known in self.names if (name + ".").startswith(known + ".")), None)
@@ -1097,19 +1105,23 @@ class Recorder:
         original = builtins.__import__
 
         def watched(name, *args, **kwargs):
+            frame = sys._getframe(1)
+            if self.absent.package(name) and self.from_top(args) and not self.code.is_user(frame.f_code.co_filename):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)  # libraries ask what there is
             root = "keras" if name in NEED_KERAS else name.partition(".")[0]
             if root in KERAS and root != name and root not in self.patched:
                 original(root)  # patched before its parts are asked for: some parts are old spellings
                 self.after_import()
-            frame = sys._getframe(1)
             try:
                 module = original(self.current(name, frame), *args, **kwargs)
             except ModuleNotFoundError as error:
-                if not self.can_do_without(error.name, name, frame):
+                if not (self.from_top(args) and self.can_do_without(error.name, name, frame)):
                     raise
                 self.absent.names.append(error.name)
                 module = original(name, *args, **kwargs)
             self.after_import()
+            if self.absent.package(name):
+                self.absent.hide()
             return module
 
         sys.meta_path.append(self.absent)
@@ -1123,6 +1135,11 @@ class Recorder:
         old = "tensorflow.python.keras"
         inside = (name + ".").startswith(old + ".") and "keras" in self.patched
         return "tensorflow.keras" + name[len(old) :] if inside and self.code.is_user(frame.f_code.co_filename) else name
+
+    @staticmethod
+    def from_top(args):
+        """Whether an import names its module in full, by the arguments of `__import__` after the name."""
+        return len(args) < 4 or args[3] == 0
 
     def can_do_without(self, missing, name, frame):
         """Whether the user's own import of a missing package may pass: what is never used need not be there."""
