@@ -237,3 +237,22 @@ def test_a_plateau_is_searched_from_the_likeliest_changes_on():
     assert next(place for place, kinds in enumerate(several) if kinds == needed) < 25
     assert {change.kind for change in found.repair} == needed
     assert found.confirmation.certain
+
+
+def test_three_changes_and_a_long_training_are_found_in_the_place_of_four():
+    """What takes four changes in a short training takes three in a long one."""
+    longest = [c for c in interventions.candidates(MADE.setup, MADE.data, MADE.task) if c.kind == "epochs"][-1]
+
+    class Slow(Trainer):
+        def skill(self, trial, seed):
+            kinds = {change.kind for change in trial.changes}
+            enough = {"head", "optimizer", "inputs", "width"} <= kinds
+            return 0.95 if enough or {HEAD, INPUTS, longest} <= trial.changes else 0.0
+
+    trainer = Slow(None)
+    found = symptoms.look(MADE.setup, MADE.data, MADE.task)
+    reference = Reference(0.95, "ridge regression", 90)
+    found = Search(MADE, found, trainer.run, LIMITS, lambda: reference, clock=lambda: trainer.now).go()
+    assert found.repair == {HEAD, INPUTS, longest}
+    several = [trial.changes for trial in trainer.trials if len(trial.changes) > 1]
+    assert several.index(frozenset([HEAD, INPUTS, longest])) < 40

@@ -59,6 +59,7 @@ def _remarks(found: Findings) -> list[Cause]:
 def _all(found: Findings) -> list[Cause]:
     evidence: dict[str, float] = {}
     texts: dict[str, list[str]] = {}
+    helps: dict[str, list[str]] = {}
     measured = set()
 
     def add(name: str, weight: float, text: str = "") -> None:
@@ -82,8 +83,11 @@ def _all(found: Findings) -> list[Cause]:
         add(symptom.cause, _sign(symptom, found), symptom.text)
     for change in found.candidates:
         if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
-            text = f"alone it helps, too: {interventions.say(change, *say)}"
-            add(ordered(interventions.causes(change, *say))[0], 0.5 * gain / max(found.attainable, gain), text)
+            name = ordered(interventions.causes(change, *say))[0]
+            add(name, 0.5 * gain / max(found.attainable, gain))
+            helps.setdefault(name, []).append(interventions.say(change, *say))
+    for name, words in helps.items():
+        texts.setdefault(name, []).append(f"alone it helps, too: {' or '.join(words)}")
     if found.reference and (found.by_heart or found.attainable < SOMETHING):
         add("data_unlearnable", 2.0, f"{found.reference.name} of scikit-learn finds nothing either")
     causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -417,6 +418,8 @@ class Search:
         else:
             self.tell("less and less of everything at once")
             reduced = self._reduce(self._likeliest(start))
+            if len(reduced) > MOST_CHANGES and not self._spent(0.75):
+                self._longer(reduced)
         if not self._good():
             self._grow(reduced, until=0.8)
 
@@ -426,6 +429,13 @@ class Search:
         sets = [frozenset(ranked[:size]) for size in LIKELIEST if size < len(ranked)]
         enough = [tried.changes for tried in self.attempt(sets, self.seeds[:2]) if self._enough(tried)]
         return min(enough, key=len, default=changes)
+
+    def _longer(self, changes: Changes) -> None:
+        """Tries fewer of these changes with the longest training."""
+        longest = [change for change in self.findings.candidates if change.kind == "epochs"][-1:]
+        rest = sorted((c for c in changes if c.kind != "epochs"), key=self.suspicion, reverse=True)
+        sets = [frozenset([*few, *longest]) for few in combinations(rest, MOST_CHANGES - 1) if longest]
+        self.attempt(sets[: 3 * self.limits.cores], self.seeds[:2], lambda: not self._spent(0.8))
 
     def _by_signs(self, changes: Changes) -> list[Change]:
         """Changes, the likeliest first; what a likelier one already undoes does not speak for a second one."""

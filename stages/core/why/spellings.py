@@ -17,6 +17,7 @@ import types
 
 import numpy as np
 
+ROOTS = ("keras", "keras._tf_keras.keras", "tensorflow.keras")
 SPACES = (  # Keras' public modules
     *("layers", "models", "optimizers", "losses", "metrics", "regularizers", "initializers", "activations"),
     *("callbacks", "constraints", "utils", "backend", "preprocessing.image", "preprocessing.sequence"),
@@ -143,7 +144,7 @@ def _spaces(keras):
     found = {}
     for name in SPACES:
         group = []
-        for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
+        for root in ROOTS:
             try:
                 group.append(importlib.import_module(f"{root}.{name}"))
             except ImportError:
@@ -328,7 +329,9 @@ def _layers(keras, modules, tell):
         extra.update(ThresholdedReLU=lambda theta=1.0, **words: keras.layers.ReLU(threshold=theta, **words))
         extra.update(TimeDistributedDense=functools.partial(_time_distributed, keras, tell), Merge=_merge_of_keras_1)
         _add(module, {**extra, "InputSpec": keras.InputSpec})
-        module.Input = _input(keras.Input)
+    made = _input(keras.Input)
+    for module in (*modules, *filter(None, map(sys.modules.get, ROOTS))):
+        module.Input = made
     keras.layers.Layer.output_shape = _OutputShape()  # not `input_shape`, which Keras itself looks for
     keras.Sequential.add = _wrap(keras.Sequential.add, functools.partial(_first_shape, keras=keras))
 
@@ -502,7 +505,7 @@ def _optimizers(keras, modules, tell):
     public = {kind.__name__: kind for kind in kinds if hasattr(keras.optimizers, kind.__name__)}
     for module in modules:
         _add(module, {name.lower(): kind for name, kind in public.items()})
-    for root in ("keras", "keras._tf_keras.keras", "tensorflow.keras"):
+    for root in ROOTS:
         try:
             legacy = importlib.import_module(f"{root}.optimizers.legacy")
         except ImportError:
