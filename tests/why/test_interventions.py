@@ -221,3 +221,8 @@ def test_of_several_outputs_the_first_ones_head_is_changed_and_the_others_are_no
     assert (config["dense_0"]["units"], config["dense_0"]["activation"]) == (32, "tanh")
     assert (config["wide"]["units"], config["wide"]["activation"]) == (1, "linear")
     assert (config["size"]["activation"], setup.losses[1]["name"], len(data.y)) == ("linear", MSE, 2)
+
+
+def test_a_head_that_is_only_unusual_is_blamed_for_what_it_has_otherwise():
+    relu = case([dense(16, "relu"), dense(1, "relu")], MSE, XV, XV[:, 0] ** 2)
+    assert causes(Change("head"), relu.setup, relu.data, relu.task) == ("output_activation",)

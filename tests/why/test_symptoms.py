@@ -121,3 +121,10 @@ def test_a_softmax_over_the_batch_is_none_over_the_classes():
     assert [sign.text for sign in found if sign.cause == "output_activation"] == [
         "softmax over the batch at the output where softmax belongs"
     ]
+
+
+def test_logits_asked_for_behind_a_softmax_are_the_only_thing_said_of_its_loss():
+    made = case([dense(3, "softmax")], SPARSE, X3, Y3, loss_config={"from_logits": True})
+    found = symptoms.look(made.setup, made.data, made.task)
+    said = [sign.text for sign in found if sign.cause == "loss_function"]
+    assert said == ["from_logits=True behind a softmax, which gives probabilities"]

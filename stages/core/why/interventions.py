@@ -509,6 +509,17 @@ def _said(text: str) -> Callable[..., str]:
     return lambda setup, data, task, value: text.format(value=value, setup=setup)
 
 
+def _cause_of_head(setup: Setup, data: Data, task: Task, value: Any) -> tuple[str, ...]:
+    """What is wrong at the output; where nothing is, what a usual one has otherwise."""
+    right = right_head(setup, task)
+    other = {
+        "output_units": nets.output_units(setup.net) not in (right.units, None),
+        "output_activation": nets.output_activation(setup.net) != right.activation,
+        "loss_function": setup.loss != right.loss or setup.from_logits,
+    }
+    return wrong_parts(setup, task, data) or tuple(name for name, is_so in other.items() if is_so) or ("dropout_high",)
+
+
 def _cause_of_activation(setup: Setup, data: Data, task: Task, value: str) -> tuple[str, ...]:
     now = nets.hidden_activations(setup.net)
     if value != "relu":
@@ -547,7 +558,7 @@ KINDS = {
     "head": Kind(
         _set_head,
         _say_head,
-        lambda setup, data, task, value: wrong_parts(setup, task, data) or ("loss_function",),
+        _cause_of_head,
     ),
     "units": Kind(_set_units, _said("{value} output units"), _named("output_units")),
     "output": Kind(

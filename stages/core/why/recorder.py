@@ -755,7 +755,8 @@ class Net:
         try:
             for kind in kinds:
                 kind.__call__ = lambda layer, *args, **kwargs: layer.call(*args, **kwargs)
-            return self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
+            with functions_as_layers(self.keras):
+                return self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
         finally:
             for kind, call in calls.items():
                 if call is None:
@@ -887,6 +888,45 @@ class Net:
             if words:
                 found.append((layer, words))
         return found
+
+
+@contextlib.contextmanager
+def functions_as_layers(keras):
+    """While it lasts, TensorFlow's functions in a user's `call` are layers, where they are given symbolic inputs."""
+    import tensorflow
+
+    def reshape(tensor, shape, name=None):
+        return keras.layers.Reshape([int(size) for size in shape[1:]])(tensor)
+
+    def concat(values, axis, name=None):
+        return keras.layers.Concatenate(axis=axis)(values)
+
+    made = [(tensorflow, "reshape", reshape), (tensorflow, "concat", concat)]
+    for name in ("relu", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "leaky_relu"):
+        layer = functools.partial(_activated, keras, name)
+        made += [(space, name, layer) for space in (tensorflow.nn, tensorflow) if hasattr(space, name)]
+    kept = [(space, name, getattr(space, name)) for space, name, _ in made]
+
+    def either(new, old):
+        def function(*args, **kwargs):
+            given = [*args, *kwargs.values()][:1]
+            given = given[0][:1] if given and isinstance(given[0], (list, tuple)) else given
+            symbolic = given and type(given[0]).__name__ == "KerasTensor"
+            return (new if symbolic else old)(*args, **kwargs)
+
+        return function
+
+    try:
+        for (space, name, new), (_, _, old) in zip(made, kept):
+            setattr(space, name, either(new, old))
+        yield
+    finally:
+        for space, name, old in kept:
+            setattr(space, name, old)
+
+
+def _activated(keras, name, tensor, axis=-1, **_):
+    return keras.layers.Softmax(axis)(tensor) if axis != -1 else keras.layers.Activation(name)(tensor)
 
 
 def _is_late(layer, word):
@@ -1539,8 +1579,16 @@ class Recorder:
         net = Net(keras, model)
         try:
             samples, held, split = from_call(arguments, net.names(), int(batch_size or 32), self.options.max_samples)
-            net.build(samples.first[0])
         except Exception as error:
+            return self.refused(call, train, arguments, error)
+        try:
+            net.build(samples.first[0])
+        except Exception:
+            if net.custom:  # a train_step of its own, which calls other nets in its place
+                error = (
+                    f"only a net that is called on its inputs can be looked at, and this one trains by {net.custom[0]}"
+                )
+                self.stop({"reached_fit": True, "kind": "refused", "error": error, "where": place(call["at"])})
             return self.refused(call, train, arguments, error)
         net.follow(samples.first[0])
         self.notes += net.usual_step(samples.first)

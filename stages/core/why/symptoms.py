@@ -88,8 +88,9 @@ def _loss(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     activation = nets.output_activation(setup.net)
     loss = setup.loss
     if setup.from_logits and activation in ("softmax", "sigmoid"):
-        text = f"from_logits=True behind a {activation}: it is applied twice"
+        text = f"from_logits=True behind a {activation}, which gives probabilities"
         yield Symptom("loss_function", LIKELY, text, HEAD)
+        return
     elif activation == "linear" and not setup.from_logits and "entropy" in loss:
         text = f"{loss} takes probabilities, and the output is linear (from_logits=True is not set)"
         yield Symptom("output_activation", LIKELY, text, HEAD)
@@ -225,7 +226,8 @@ def _imbalance(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         shares = np.bincount(tasks.class_numbers(task, data.y[0]), minlength=task.classes) / max(1, data.n)
         if 0.85 <= shares.max() < 1:
             text = f"{shares.max():.0%} of the samples are of one class"
-            yield Symptom("class_imbalance", POSSIBLE, text, (Change("class_weight"),))
+            weight = LIKELY if shares.max() >= 0.9 else POSSIBLE
+            yield Symptom("class_imbalance", weight, text, (Change("class_weight"),))
 
 
 # --- the net ----------------------------------------------------------------------------------------------------------

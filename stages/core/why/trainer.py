@@ -120,10 +120,14 @@ def train(
     )
 
 
+PLACES = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[")
+"""How lines begin that say where in TensorFlow something went wrong, and not what."""
+
+
 def first_line(error: Exception) -> str:
     """What an exception says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if "Exception encountered" not in line and not line.startswith("Detected at node")]
+    said = [line for line in lines if "Exception encountered" not in line and not line.startswith(PLACES)]
     return (said or lines or [type(error).__name__])[0][:300]
 
 
