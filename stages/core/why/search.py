@@ -58,6 +58,12 @@ MOST_CHANGES = 3
 LIKELIEST = (2, 3, 4, 6)
 """Sizes of the sets of the likeliest changes that are tried before a plateau is searched part by part."""
 SEARCH_SEEDS, CONFIRMING_SEEDS = 3, 6
+LUCK_SEEDS, LUCK_CONFIRMING_SEEDS = 8, 24
+"""Seeds where as asked some learn and others do not: a change must be told from luck."""
+
+NEARLY_ALL, RELIABLY = 0.75, 0.9
+"""Share of seeds that a repair makes learn, in general and where some learn as asked."""
+
 TELLING = 50
 """Samples from which on a part of them can be held out."""
 
@@ -135,6 +141,21 @@ class Findings:
     seconds: float = 0.0
     interrupted: bool = False
 
+    @property
+    def reach(self) -> float:
+        """Skill from which on a seed learns."""
+        return max(LEARNS * self.attainable, SOMETHING)
+
+    @property
+    def all_asked(self) -> np.ndarray:
+        """Skill of every seed as asked, the confirming ones as well."""
+        more = self.confirmation.asked.skills if self.confirmation else np.zeros(0)
+        return np.concatenate([self.asked.skills, more])
+
+    def by_luck(self, skills: np.ndarray) -> bool:
+        """Whether some seeds learn and others are far from it."""
+        return bool((skills >= self.reach).any() and (skills < 0.75 * self.reach).any())
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -164,6 +185,8 @@ class Search:
         self.began = clock()
         self.findings = Findings(case, symptoms)
         self.seeds = tuple(limits.seed * 1000 + k for k in range(SEARCH_SEEDS))
+        self.few = self.seeds[:2]  # for a first look at a change
+        self.luck = False  # whether it is by luck that a seed learns as asked
         self.unit = limits.seconds * limits.cores / 40
         self.cap: int | None = None  # steps of a trial where the script's own are too many
 
@@ -211,10 +234,16 @@ class Search:
 
     def _enough(self, tried: Tried) -> bool:
         """Whether changes make the net learn: in the median seed well, in nearly all at all."""
-        skills, asked = tried.skills, self.findings.asked.skill
+        skills, asked = tried.skills, self._level()
         if not skills.size or tried.skill < max(ENOUGH * self.findings.attainable, asked + GAIN, SOMETHING):
             return False
-        return bool((skills >= max(0.5 * self.findings.attainable, asked)).mean() >= 0.75)
+        share = (skills >= max(0.5 * self.findings.attainable, asked)).mean()
+        return bool(share >= (RELIABLY if self.luck else NEARLY_ALL))
+
+    def _level(self) -> float:
+        """Skill as asked: the median seed's, or the mean where a seed's luck decides."""
+        asked = self.findings.asked
+        return min(asked.skill, float(asked.skills.mean())) if self.luck else asked.skill
 
     def _set_attainable(self, best: Tried) -> None:
         """What the data allow: what scikit-learn or the best net reaches, memory left out where it can be told."""
@@ -265,6 +294,7 @@ class Search:
             self._look_for_memory()
         if self._promising():
             self._look_longer()
+        self._look_at_luck()
         if found.by_heart or self._well():
             return
         self._singles()
@@ -296,7 +326,7 @@ class Search:
 
     def _well(self) -> bool:
         """Whether the net as asked learns about what these data allow, as far as that is known."""
-        return self.findings.asked.skill >= max(WELL * self.findings.attainable, SOMETHING)
+        return self._level() >= max(WELL * self.findings.attainable, SOMETHING)
 
     def _glimpsed(self) -> bool:
         """Whether there was time for so little of the training that nothing follows from how far it came."""
@@ -318,10 +348,20 @@ class Search:
             found.shortened = steps if steps < found.asked.asked_steps else None
             found.asked.runs = [run for outcome in longer for run in outcome.runs]
 
+    def _look_at_luck(self) -> None:
+        """Where some seeds learn as asked and others do not, and there is time: more seeds from here on."""
+        asked = self.findings.asked
+        seconds = (LUCK_SEEDS - SEARCH_SEEDS) * asked.step_seconds * (self.cap or asked.asked_steps)
+        if self.findings.by_luck(asked.skills) and seconds < 0.05 * self.left() * self.limits.cores:
+            self.tell("as asked, with more seeds")
+            self.luck = True
+            self.seeds = self.few = tuple(self.limits.seed * 1000 + k for k in range(LUCK_SEEDS))
+            self.attempt([NOTHING], self.seeds)
+
     def _look_for_memory(self) -> None:
         """Whether neither the net as asked nor any other predicts samples that it was not trained on."""
         if self.case.data.n >= TELLING and not self.case.data.x_held_out:
-            self.attempt([frozenset([HOLD_OUT])], self.seeds[:2])
+            self.attempt([frozenset([HOLD_OUT])], self.few)
         held_out = self.case.data.y_held_out
         samples = len(held_out[0]) if held_out else self.case.data.n // 5
         known = [tried.held_out for tried in self.findings.tried.values() if tried.held_out is not None]
@@ -334,12 +374,12 @@ class Search:
         every = frozenset(c for c in every if c.kind != "epochs" or c in self.findings.candidates)
         apart = every | {HOLD_OUT}
         memory = self.case.data.n >= TELLING and not self.case.data.x_held_out  # what is learnt by heart must not count
-        best = self.attempt([every, apart] if memory else [every], self.seeds[:2])[0]
+        best = self.attempt([every, apart] if memory else [every], self.few)[0]
         self.attempt([NOTHING], self.seeds)
         self._set_attainable(self.findings.tried.get(apart, best))
         if best.skill >= max(0.9 * self.findings.attainable, 0.5) or self._spent(0.3):
             return every
-        tries = self.attempt(self._variants(every), self.seeds[:2])
+        tries = self.attempt(self._variants(every), self.few)
         best = max([best, *tries], key=lambda tried: tried.skill)
         self._set_attainable(best)
         return best.changes
@@ -368,10 +408,10 @@ class Search:
         seconds = 2 * asked.step_seconds * steps
         if seconds * len(sets) > 0.5 * self.left() * self.limits.cores and steps >= 64:
             sets = self._halved(sets, steps)
-        cheap = (
-            3 * seconds * len(sets) < 0.2 * self.left() * self.limits.cores
-        )  # then with intervals that say something
-        self.attempt(sets, self.seeds if cheap else self.seeds[:2], lambda: not self._spent(0.5))
+        cheap = (  # then with intervals that say something
+            len(self.seeds) * seconds * len(sets) < 0.2 * self.left() * self.limits.cores
+        )
+        self.attempt(sets, self.seeds if cheap else self.few, lambda: not self._spent(0.5))
 
     def _halved(self, sets: list[Changes], steps: int) -> list[Changes]:
         """The better half of single changes, by one seed's first quarter; what a symptom speaks for stays."""
@@ -427,7 +467,7 @@ class Search:
         """The smallest of some sets of the likeliest of these changes that is enough; all of them if none is."""
         ranked = self._by_signs(changes)
         sets = [frozenset(ranked[:size]) for size in LIKELIEST if size < len(ranked)]
-        enough = [tried.changes for tried in self.attempt(sets, self.seeds[:2]) if self._enough(tried)]
+        enough = [tried.changes for tried in self.attempt(sets, self.few) if self._enough(tried)]
         return min(enough, key=len, default=changes)
 
     def _longer(self, changes: Changes) -> None:
@@ -435,7 +475,7 @@ class Search:
         longest = [change for change in self.findings.candidates if change.kind == "epochs"][-1:]
         rest = sorted((c for c in changes if c.kind != "epochs"), key=self.suspicion, reverse=True)
         sets = [frozenset([*few, *longest]) for few in combinations(rest, MOST_CHANGES - 1) if longest]
-        self.attempt(sets[: 3 * self.limits.cores], self.seeds[:2], lambda: not self._spent(0.8))
+        self.attempt(sets[: 3 * self.limits.cores], self.few, lambda: not self._spent(0.8))
 
     def _by_signs(self, changes: Changes) -> list[Change]:
         """Changes, the likeliest first; what a likelier one already undoes does not speak for a second one."""
@@ -457,7 +497,7 @@ class Search:
             parts = min(parts, len(current))
             chunks = [list(chunk) for chunk in np.array_split(np.array(current, dtype=object), parts)]
             rests = [frozenset(c for c in current if c not in chunk) for chunk in map(_as_changes, chunks)]
-            tries = self.attempt([rest for rest in rests if rest], self.seeds[:2])
+            tries = self.attempt([rest for rest in rests if rest], self.few)
             kept = next((tried for tried in tries if self._enough(tried)), None)
             if kept is not None:
                 current, parts = sorted(kept.changes, key=self.suspicion), max(2, parts - 1)
@@ -488,7 +528,7 @@ class Search:
             for start in range(0, len(sets), 2 * self.limits.cores):
                 if self._good() or self._spent(until):
                     return
-                self.attempt(sets[start : start + 2 * self.limits.cores], self.seeds[:2])
+                self.attempt(sets[start : start + 2 * self.limits.cores], self.few)
             tried = [self.findings.tried[s] for s in sets if s in self.findings.tried]
             bases = [t.changes for t in sorted(tried, key=lambda t: -t.skill)[:2] if len(t.changes) == size]
 
@@ -496,7 +536,7 @@ class Search:
         """The smallest repair in the simplest words: no change that is not needed, parts in place of a whole."""
         if len(repair) > 1 and not self._spent(0.85):
             repair = min(
-                [t.changes for t in self.attempt([repair - {c} for c in repair], self.seeds[:2]) if self._enough(t)]
+                [t.changes for t in self.attempt([repair - {c} for c in repair], self.few) if self._enough(t)]
                 or [repair],
                 key=len,
             )
@@ -505,7 +545,7 @@ class Search:
         simpler = [
             (repair - {change}) | {part} for change in repair for part in self._parts(change) if part not in repair
         ]
-        enough = [t for t in self.attempt(simpler, self.seeds[:2]) if self._enough(t)]
+        enough = [t for t in self.attempt(simpler, self.few) if self._enough(t)]
         return enough[0].changes if enough else repair
 
     def _parts(self, change: Change) -> list[Change]:
@@ -528,7 +568,8 @@ class Search:
     def _confirm(self) -> None:
         """Put the likeliest repair, and where it fails the next ones, to the test of fresh seeds."""
         found = self.findings
-        fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(CONFIRMING_SEEDS))
+        count = LUCK_CONFIRMING_SEEDS if self.luck else CONFIRMING_SEEDS
+        fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(count))
         tested: list[tuple[Changes, PairedDifference]] = []
         while len(tested) < 3 and (repair := self._good(MOST_CHANGES + 2)) and self.left() > 3:
             repair = self._refine(repair)
@@ -545,7 +586,8 @@ class Search:
             difference = paired_difference(fixed.skills[:paired], skills)
             tested.append((repair, difference))
             p_value = float(holm([_p_value(d) for _, d in tested])[-1])
-            certain = bool(difference.n >= 2 and difference.mean >= GAIN and p_value < 0.05 and self._enough(fixed))
+            gain = float(np.mean(fixed.skills[:paired] - skills)) if paired else 0.0
+            certain = bool(difference.n >= 2 and gain >= GAIN and p_value < 0.05 and self._enough(fixed))
             found.confirmation = Confirmation(asked, fixed, difference, p_value, certain)
             found.repair = repair
             if certain or difference.n < 2:
@@ -565,16 +607,22 @@ class Search:
         if found.repair and found.confirmation and found.confirmation.certain:
             fixed = found.confirmation.fixed.skill
             attainable = max(found.attainable, fixed * WELL if not found.reference else 0.0)
-            found.learns = asked.skill >= max(LEARNS * attainable, SOMETHING)
+            found.learns = self._learns(max(LEARNS * attainable, SOMETHING))
             if not found.learns and (self._promising() or self._glimpsed()):
                 found.learns = None
             return
-        if asked.skill >= max(LEARNS * found.attainable, SOMETHING):
+        if self._learns(found.reach):
             found.learns = True
         elif found.attainable >= SOMETHING:
             found.learns = None if found.shortened and not self._hopeless() else False
         else:
             found.learns = False if found.reference or self.case.data.n < TELLING else None
+
+    def _learns(self, reach: float) -> bool:
+        """Whether the median seed as asked learns, and where luck decides, nearly all."""
+        found = self.findings
+        share = float((found.all_asked >= reach).mean())
+        return share >= NEARLY_ALL if self.luck else found.asked.skill >= reach
 
 
 def gain_of(change: Change, found: Findings) -> float:

@@ -269,8 +269,15 @@ def _sentence(
         return nothing
     if found.learns is None:
         return f"I cannot tell: {_not_known(found)}.{_guess(causes)}"
+    return _not_repaired(found, causes, steps)
+
+
+def _not_repaired(found: Findings, causes: list[Cause], steps: list[Step]) -> str:
     change = " and ".join(step.words for step in steps)
     maybe = f" What helped most, but not surely: {change}." if steps else ""
+    if found.by_luck(found.all_asked):
+        some = f"It learns in {_of(found, found.all_asked)} runs only, by chance"
+        return f"{some}, and no repair of up to three changes surely does better.{maybe}{_guess(causes)}"
     return f"It does not learn, and no repair of up to three changes was found.{maybe}{_guess(causes)}"
 
 
@@ -289,13 +296,24 @@ def _repaired(
         return f"{stops} With {change} it does (skill {fixed.mean:.2f}, {seeds})."
     p_value = f"p {difference.p_value:.2g}" if difference.p_value >= 0.001 else "p < 0.001"
     measured = f"skill {asked.mean:.2f} as asked, {fixed.mean:.2f} with it{_part(found)}; {seeds}, {p_value}"
+    luck = found.by_luck(found.all_asked)
+    if luck:
+        tested = found.confirmation.asked.skills, found.confirmation.fixed.skills
+        counts = " as asked, ".join(_of(found, skills) for skills in tested)
+        measured = f"of the fresh seeds {counts} with it learn{_part(found)}; {p_value}"
     if found.learns:
         return f"It learns, and does better with {change} ({measured})."
     if found.learns is None:
         return f"I cannot tell: there was no time for all of its steps; with {change} it learns faster ({measured})."
     needed = {step.cause for step in steps}
     named = [CAUSES[cause.name] for cause in causes if cause.name in needed] or [CAUSES[causes[0].name]]
-    return f"It does not learn because of {_listed(named)}: with {change} it does ({measured})."
+    reliably = " reliably" if luck else ""
+    return f"It does not learn{reliably} because of {_listed(named)}: with {change} it does ({measured})."
+
+
+def _of(found: Findings, skills: np.ndarray) -> str:
+    """How many of some seeds learn."""
+    return f"{int((skills >= found.reach).sum())} of {len(skills)}"
 
 
 def _part(found: Findings) -> str:
