@@ -122,18 +122,21 @@ class Luck(Trainer):
 
     def skill(self, trial, seed):
         kinds = {change.kind for change in trial.changes}
-        return 0.98 if self.rule(kinds) > 0.5 or (7 * seed + 3) % 3 else 0.1
+        unlucky = seed % 3 == 0 or seed in (1001, 1002)  # the first seeds of --seed 1 one and all
+        return 0.1 if unlucky and not self.rule(kinds) else 0.98
 
 
-def by_luck(rule):
+def by_luck(rule, seed=0):
     trainer = Luck(rule)
     found = symptoms.look(PLAIN.setup, PLAIN.data, PLAIN.task)
-    found = Search(PLAIN, found, trainer.run, LIMITS, lambda: None, clock=lambda: trainer.now).go()
+    limits = replace(LIMITS, seed=seed)
+    found = Search(PLAIN, found, trainer.run, limits, lambda: None, clock=lambda: trainer.now).go()
     return found, verdict(found, "train.py", [], [])
 
 
-def test_a_net_that_learns_by_luck_is_compared_with_more_seeds():
-    found, said = by_luck(lambda kinds: "width" in kinds)
+@pytest.mark.parametrize("seed", [0, 1])  # where luck shows at once, and in the confirming seeds alone
+def test_a_net_that_learns_by_luck_is_compared_with_more_seeds(seed):
+    found, said = by_luck(lambda kinds: "width" in kinds, seed)
     assert (found.learns, found.confirmation.certain) == (False, True)
     assert [change.kind for change in found.repair] == ["width"]
     assert "does not learn reliably because of" in said.sentence

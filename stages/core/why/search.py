@@ -568,12 +568,12 @@ class Search:
     def _confirm(self) -> None:
         """Put the likeliest repair, and where it fails the next ones, to the test of fresh seeds."""
         found = self.findings
-        count = LUCK_CONFIRMING_SEEDS if self.luck else CONFIRMING_SEEDS
-        fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(count))
         tested: list[tuple[Changes, PairedDifference]] = []
         while len(tested) < 3 and (repair := self._good(MOST_CHANGES + 2)) and self.left() > 3:
             repair = self._refine(repair)
             self.tell("confirming")
+            count = LUCK_CONFIRMING_SEEDS if self.luck else CONFIRMING_SEEDS
+            fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(count))
             half = len(fresh) // 2
             before = {c: list(found.tried[c].runs) if c in found.tried else [] for c in (NOTHING, repair)}
             for seeds in (fresh[:half], fresh[half:]):
@@ -592,7 +592,10 @@ class Search:
             found.repair = repair
             if certain or difference.n < 2:
                 return
-            found.refuted.append(repair)
+            if not self.luck and found.by_luck(asked.skills):
+                self.luck = True  # and the test is repeated, with more seeds
+            else:
+                found.refuted.append(repair)
 
     def _conclude(self) -> None:
         """Whether the net learns as asked, by all that is known."""
