@@ -621,6 +621,7 @@ def test_decay_of_keras_2_is_a_schedule():
 @pytest.mark.skipif("REGBENCH_TF_KERAS_PYTHON" not in os.environ, reason="no Python with tf_keras is named")
 def test_keras_2_by_tf_keras(tensorflow, folder, monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    monkeypatch.chdir(folder)
     write(folder, "helper.py", HELPER)
     found = record(write(folder, "legacy.py", SECOND), python=os.environ["REGBENCH_TF_KERAS_PYTHON"], fit=2)
     assert found.keras.startswith("2") and found.model_kind == "subclass"
