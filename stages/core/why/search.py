@@ -40,7 +40,7 @@ WELL = 0.9
 """Share from which on nothing is looked for."""
 
 ENOUGH = 0.8
-"""Share that a repair must reach."""
+"""Share that a repair must reach to be put to the test; there LEARNS is enough, since the best of many had luck too."""
 
 GAIN = 0.1
 """Skill that a repair must add."""
@@ -186,6 +186,7 @@ class Search:
         self.findings = Findings(case, symptoms)
         self.seeds = tuple(limits.seed * 1000 + k for k in range(SEARCH_SEEDS))
         self.few = self.seeds[:2]  # for a first look at a change
+        self.tested: list[PairedDifference] = []  # of what was put to the test of fresh seeds
         self.luck = False  # whether it is by luck that a seed learns as asked
         self.unit = limits.seconds * limits.cores / 40
         self.cap: int | None = None  # steps of a trial where the script's own are too many
@@ -232,13 +233,13 @@ class Search:
 
     # --- what is good enough ---
 
-    def _enough(self, tried: Tried) -> bool:
-        """Whether changes make the net learn: in the median seed well, in nearly all at all."""
+    def _enough(self, tried: Tried, share: float = ENOUGH) -> bool:
+        """Whether changes make the net learn: in the median seed to this share, in nearly all at all."""
         skills, asked = tried.skills, self._level()
-        if not skills.size or tried.skill < max(ENOUGH * self.findings.attainable, asked + GAIN, SOMETHING):
+        if not skills.size or tried.skill < max(share * self.findings.attainable, asked + GAIN, SOMETHING):
             return False
-        share = (skills >= max(0.5 * self.findings.attainable, asked)).mean()
-        return bool(share >= (RELIABLY if self.luck else NEARLY_ALL))
+        learn = (skills >= max(0.5 * self.findings.attainable, asked)).mean()
+        return bool(learn >= (RELIABLY if self.luck else NEARLY_ALL))
 
     def _level(self) -> float:
         """Skill as asked: the median seed's, or the mean where a seed's luck decides."""
@@ -301,6 +302,11 @@ class Search:
         if not self._good(1):
             self._several(all_at_once)
         self._confirm()
+        if found.refuted and not found.confirmation.certain and not self._spent(0.6):
+            first = self.limits.seed * 1000 + 50
+            self.seeds = self.few = tuple(range(first, first + len(self.seeds)))  # the earlier ones flattered
+            self._several(all_at_once)
+            self._confirm()
 
     def _as_asked(self) -> None:
         self.tell("as asked")
@@ -534,19 +540,19 @@ class Search:
 
     def _refine(self, repair: Changes) -> Changes:
         """The smallest repair in the simplest words: no change that is not needed, parts in place of a whole."""
-        if len(repair) > 1 and not self._spent(0.85):
-            repair = min(
-                [t.changes for t in self.attempt([repair - {c} for c in repair], self.few) if self._enough(t)]
-                or [repair],
-                key=len,
-            )
         if self._spent(0.85):
             return repair
+        if len(repair) > 1:
+            fewer = self._not_refuted([repair - {c} for c in repair])
+            repair = min([t.changes for t in self.attempt(fewer, self.few) if self._enough(t)] or [repair], key=len)
         simpler = [
             (repair - {change}) | {part} for change in repair for part in self._parts(change) if part not in repair
         ]
-        enough = [t for t in self.attempt(simpler, self.few) if self._enough(t)]
+        enough = [t for t in self.attempt(self._not_refuted(simpler), self.few) if self._enough(t)]
         return enough[0].changes if enough else repair
+
+    def _not_refuted(self, sets: Iterable[Changes]) -> list[Changes]:
+        return [changes for changes in sets if changes not in self.findings.refuted]
 
     def _parts(self, change: Change) -> list[Change]:
         """Smaller changes that might do in place of one."""
@@ -568,11 +574,12 @@ class Search:
     def _confirm(self) -> None:
         """Put the likeliest repair, and where it fails the next ones, to the test of fresh seeds."""
         found = self.findings
-        tested: list[tuple[Changes, PairedDifference]] = []
-        while len(tested) < 3 and (repair := self._good(MOST_CHANGES + 2)) and self.left() > 3:
+        most = len(self.tested) + 3
+        while len(self.tested) < most and (repair := self._good(MOST_CHANGES + 2)) and self.left() > 3:
             repair = self._refine(repair)
             self.tell("confirming")
-            count = LUCK_CONFIRMING_SEEDS if self.luck else CONFIRMING_SEEDS
+            more = 2 * len(self.tested)  # so that equal differences still tell, by the sign test after Holm
+            count = LUCK_CONFIRMING_SEEDS if self.luck else CONFIRMING_SEEDS + more
             fresh = tuple(self.limits.seed * 1000 + 100 + k for k in range(count))
             half = len(fresh) // 2
             before = {c: list(found.tried[c].runs) if c in found.tried else [] for c in (NOTHING, repair)}
@@ -584,10 +591,10 @@ class Search:
             paired = len(fixed.runs) if asked.error else min(len(asked.runs), len(fixed.runs))
             skills = np.zeros(paired) if asked.error else asked.skills[:paired]
             difference = paired_difference(fixed.skills[:paired], skills)
-            tested.append((repair, difference))
-            p_value = float(holm([_p_value(d) for _, d in tested])[-1])
+            self.tested.append(difference)
+            p_value = float(holm([_p_value(d) for d in self.tested])[-1])
             gain = float(np.mean(fixed.skills[:paired] - skills)) if paired else 0.0
-            certain = bool(difference.n >= 2 and gain >= GAIN and p_value < 0.05 and self._enough(fixed))
+            certain = bool(difference.n >= 2 and gain >= GAIN and p_value < 0.05 and self._enough(fixed, LEARNS))
             found.confirmation = Confirmation(asked, fixed, difference, p_value, certain)
             found.repair = repair
             if certain or difference.n < 2:
