@@ -123,6 +123,7 @@ def _section(results: Results, translator: Translator, looks: drawings.Looks) ->
     first = "answer" if "answer" in results.figures else "differences"
     section = {
         "study": study,
+        "case": study["name"].startswith(tables.CASE),
         "answering": [drawing for drawing in shown if drawing.name == first],
         "drawings": [drawing for drawing in shown if drawing.name != first],
         "configurations": {row: _yaml(record.config) for row, record in results.records.items()},
