@@ -191,6 +191,12 @@ PRICE = ("--target", "price", "--ignore", "kind")
         (edited("\n3,", "\nthree,"), softmax, KIND, "column a: line 5: three is no finite number"),
         (edited("\n3,", "\n,"), softmax, KIND, "column a: 1 missing values, the first in line 5"),
         (edited("\n3,", "\nnan,"), softmax, KIND, "column a: 1 missing values"),
+        (
+            re.sub("(?m)^[0-9.-]+,", ",", TABLE),
+            softmax,
+            (*KIND, "--missing", "mean"),
+            "column a: has no value at all; .*--ignore a",
+        ),
         (edited("\n3,", "\n1e400,"), softmax, KIND, "column a: line 5: is too large or infinite"),
         (TABLE, softmax, ("--ignore", "price"), "which column is the target?"),
         (TABLE, softmax, ("--target", "kind,kind", "--ignore", "price"), "column kind: is named twice"),

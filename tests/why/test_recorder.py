@@ -36,7 +36,7 @@ from keras.callbacks import EarlyStopping, LearningRateScheduler, Callback, Mode
 parser = argparse.ArgumentParser()
 parser.add_argument("--samples", type=int)
 samples = parser.parse_args().samples
-np.random.seed(7)
+np.random.seed(7); np.savez = None
 print "samples:", samples
 labels = np.repeat([0, 1, 2], [samples // 2, samples // 4, samples // 4])
 X = np.random.rand(samples, 8) * 255 + labels[:, None]

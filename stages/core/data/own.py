@@ -108,6 +108,8 @@ def described(name: str, data: Given, wishes: Wishes, net: Net) -> dict[str, Any
         inputs = frame[[column for column in columns if column not in apart]]
         inputs = tables.dropped(inputs, list(inputs)) if wishes.missing == "drop" else inputs
         x, features = tables.inputs(file, inputs, wishes.missing)
+        if empty := np.array(features)[np.isnan(x).all(axis=0)].tolist():
+            raise UserError(f"{file}: column {empty[0]}: has no value at all; leave it out with --ignore {empty[0]}")
         shape = x.shape[1:]
         if math.prod(net.shape) != len(features):
             raise UserError(
