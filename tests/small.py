@@ -108,6 +108,7 @@ def add_images(folder: Path) -> None:
     study = "conf/study/mnist_comparison.yaml"
     only_rows(folder / study, ROWS[:2])
     edit(folder / study, r"epochs: 10", "epochs: 5")
+    edit(folder / study, r"^fixed: .*", f"fixed: {ROWS[0]}")
     edit(folder / study, r"^(answer|verdict):\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
     edit(folder / "dvc.yaml", r"^vars:\n", f"vars:\n  - {study}:rows\n")
     edit(folder / "params.yaml", r"^(  digits_comparison: .*\n)", r"\1  mnist_comparison: {dataset: mnist, seeds: 2}\n")

@@ -522,7 +522,7 @@ from stages.core.records import records
 from stages.core.training import runtime
 from stages.core.config.row import Row
 runtime.prepare("cpu", int(sys.argv[1]), convolutions=True)
-from stages.core.training import engine
+from stages.core.training import engine as training
 layers = [
     {"type": "conv2d", "filters": 4, "kernel_size": 3, "padding": "same", "activation": "relu", "regularized": True},
     {"type": "max_pooling2d", "pool_size": 2}, {"type": "flatten"}, {"type": "dropout", "rate": 0.3},
@@ -539,7 +539,8 @@ row = Row.model_validate({
 random = np.random.default_rng(0)
 x, y = random.integers(0, 256, (90, 12, 12, 3), np.uint8), random.integers(0, 3, 90)
 engine = training.Engine(row, {"train": (x[:70], y[:70]), "test": (x[70:], y[70:])}, "cpu")
-pathlib.Path(sys.argv[1]).write_text(records.to_text({"seeds": list(training.train(engine, 4, int(sys.argv[1])))}))
+seeds = list(training.train(engine, range(4), int(sys.argv[1])))
+pathlib.Path(sys.argv[1]).write_text(records.to_text({"seeds": seeds}))
 """
 
 
