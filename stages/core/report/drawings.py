@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -16,7 +17,11 @@ LOOK = (
     *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linecap", "stroke-opacity", "stroke-dasharray"),
     *("font-size", "font-weight", "text-anchor"),
 )
-"""Attributes of elements that are properties of style sheets too."""
+CLIP = ("clip-path",)
+"""Attributes of elements that are properties of style sheets too; each group a class, as many looks share a clip."""
+
+LONG_ID = re.compile("(?<![^#])[mp][0-9a-f]{10}")
+"""Of a marker or a clip of Matplotlib's."""
 
 ORDER = ("answer", "differences", "curves", "generalization", "loss", "kernel_norms", "reported_log")
 
@@ -35,12 +40,19 @@ class Drawing:
 class Looks(dict[tuple[tuple[str, str], ...], str]):
     """How elements of all the page's drawings look, each once in its style sheet: by LOOK's attributes, a class.
 
-    Written at every element they are a third of the page.
+    Written at every element they are a third of the page. Ids, which Matplotlib makes long, get short ones.
     """
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str] = {}
 
     def __missing__(self, look: tuple[tuple[str, str], ...]) -> str:
         self[look] = f"s{len(self)}"
         return self[look]
+
+    def with_short_ids(self, value: str) -> str:
+        """An attribute's value that is an id or refers to one (#id)."""
+        return LONG_ID.sub(lambda found: self.ids.setdefault(found[0], f"i{len(self.ids)}"), value)
 
     def css(self) -> str:
         """The rules, one a line."""
@@ -90,9 +102,13 @@ def _inlined(root: ElementTree.Element, label: str, translator: Translator, look
         for place, text in reversed(texts):
             parent[place : place + 1] = _in_all(text, translator)
     for element in root.iterfind(".//*"):
-        look = tuple((key, element.attrib.pop(key)) for key in LOOK if key in element.attrib)
-        if look:
-            element.set("class", " ".join(filter(None, (element.get("class"), looks[look]))))
+        for key in ("id", "href", *CLIP):
+            if key in element.attrib:
+                element.set(key, looks.with_short_ids(element.attrib[key]))
+        for group in (LOOK, CLIP):
+            look = tuple((key, element.attrib.pop(key)) for key in group if key in element.attrib)
+            if look:
+                element.set("class", " ".join(filter(None, (element.get("class"), looks[look]))))
     root.attrib |= {"role": "img", "aria-labelledby": label}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 

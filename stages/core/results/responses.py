@@ -158,6 +158,6 @@ def _cells(curve: Mapping[str, Any], line: Any) -> list[str]:
     stops = f"{line.stops:g}" if line.stops == line.stops else f"not up to {line.strongest:g}"
     learns = f"{line.learns:g}" if line.learns == line.learns else "nowhere"
     own = tables.DASH if math.isnan(line.own) else f"{line.own:g}"
-    share = tables.DASH if math.isnan(line.own_penalty_share) else percent(line.own_penalty_share)
+    share = percent(line.own_penalty_share) if line.own_penalty_share > 0 else tables.DASH  # a dropout penalizes nothing
     interval = f"{line.best_low:g} to {line.best_high:g}"
     return [*cells, str(line.n), f"{line.best:g}", interval, learns, stops, own, share]
