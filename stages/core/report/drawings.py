@@ -76,7 +76,6 @@ def drawings(drawn: Mapping[str, bytes], study: str, translator: Translator, loo
 
 
 def _drawing(name: str, svg: bytes, study: str, translator: Translator, looks: Looks) -> Drawing:
-    plain = name.replace("_", " ").capitalize()
     known = f"figure_{name}" in translator.words
     label = f"figure-{study}-{name}"
     try:
@@ -86,7 +85,7 @@ def _drawing(name: str, svg: bytes, study: str, translator: Translator, looks: L
     return Drawing(
         name,
         label,
-        translator.word(f"figure_{name}") if known else in_all(plain, plain),
+        translator.word(f"figure_{name}") if known else in_all(name, name),  # a curve, by its name in the table
         translator.word(f"seen_{name}") if known else Markup(""),
         _inlined(root, label, translator, looks),
     )

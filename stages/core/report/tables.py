@@ -133,7 +133,7 @@ def tipping(shown: Mapping[str, Any], table: pd.DataFrame, t: Translator) -> Tab
         table: of results/tables/tipping.csv.
     """
     lines = table.to_dict("records")
-    names = [_cell(line["curve"], line["curve"].replace("_", " "), f"{line['strength']}") for line in lines]
+    names = [_cell(line["curve"], line["curve"], f"{line['strength']}") for line in lines]
     columns = [
         Column("curve", t.word("curve"), names, number=False),
         Column("n", t.word("seeds"), [_number(line["n"], "g") for line in lines]),
