@@ -138,7 +138,7 @@ def verdict(text, row):
 def test_other_seeds_are_noise(repository, reviewed):
     """The committed seeds 0 to 4 against 5 to 9, of every row: trained alike, nothing else in common."""
     found = [load(path.relative_to(ROOT / RUNS).with_suffix("")) for path in sorted((ROOT / RUNS).glob("*/*.json"))]
-    given = [record for record in found if len(record["seeds"]) == 10 and record["study"] != "grid"]  # no metric of its own
+    given = [record for record in found if len(record["seeds"]) == 10 and record["study"] != "grid"]
     repository.commit(*(with_seeds(record, range(5)) for record in given))
     repository.write(*(with_seeds(record, range(5, 10)) for record in given))
     text = reviewed()
