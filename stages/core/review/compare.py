@@ -181,8 +181,14 @@ def compare(before: Side, after: Side, studies: Mapping[str, Study]) -> Review:
 
     Args:
         before, after: the sides. A row that one of them cannot read is left out.
-        studies: by name. The rows of any other study are judged by the metric that their training monitored.
+        studies: by name. Rows of any other, as those of the grid, are judged by the metric that their training
+            monitored, those of one metric together.
     """
+
+    def judged(record: Record) -> tuple[str, str]:
+        declared = studies.get(record.study)
+        return record.study, declared.metric if declared else _monitored(record)
+
     unread = before.problems.keys() | after.problems.keys()
     old = {key: record for key, record in before.records.items() if key not in unread}
     new = {key: record for key, record in after.records.items() if key not in unread}
@@ -191,13 +197,13 @@ def compare(before: Side, after: Side, studies: Mapping[str, Study]) -> Review:
     pairs = {key: (old[was[key]], new[key]) for key in was if key not in unchanged}
     repeated = {key for key, pair in pairs.items() if key == was[key] and _same_row(*pair)}
     reviews = []
-    for name in sorted({record.study for record in [*old.values(), *new.values()]}):
-        study = studies.get(name) or _monitored(next(r for r in [*new.values(), *old.values()] if r.study == name))
-        rows = {key: record for key, record in new.items() if record.study == name}
+    for name, metric in sorted({judged(record) for record in [*old.values(), *new.values()]}):
+        study = studies.get(name) or Study(metric, None, {})
+        rows = {key: record for key, record in new.items() if judged(record) == (name, metric)}
         again = {key: pair for key, pair in pairs.items() if key in rows}
         changed = _changed([pair for key, pair in again.items() if key not in repeated], study)
         added = _added([record.row for key, record in rows.items() if key not in was], rows, study)
-        gone = [record for key, record in old.items() if record.study == name and key not in was.values()]
+        gone = [record for key, record in old.items() if judged(record) == (name, metric) and key not in was.values()]
         removed = [Change("removed", record.row, before=_figures(record, study)) for record in gone]
         changes = sorted([*changed, *added, *removed], key=lambda change: _importance(change, study))
         circumstances = Counter(item for pair in again.values() for item in _changed_circumstances(*pair))
@@ -248,11 +254,11 @@ class _Declared(BaseModel):
     rows: dict[str, _Labelled]
 
 
-def _monitored(record: Record) -> Study:
-    """The study of a record that no file in conf/study/ declares."""
+def _monitored(record: Record) -> str:
+    """The metric of a record whose study no file in conf/study/ declares."""
     split = record.config.get("split")
     monitor = split["monitor"] if isinstance(split, dict) and split.get("monitor") in record.data.samples else "train"
-    return Study(f"{monitor}.{record.metric}", None, {})
+    return f"{monitor}.{record.metric}"
 
 
 def _figures(record: Record, study: Study) -> Figures:
