@@ -187,6 +187,15 @@ def test_growth_is_told_from_noise(old, fresh, grows):
     assert found.grows is grows
 
 
+@pytest.mark.parametrize(("old", "grows"), [([soak.MOST_PROGRAMS] * 2, False), ([9, soak.MOST_PROGRAMS + 1], True)])
+def test_what_has_a_limit_grows_beyond_it_only(old, grows):
+    laps = ([{soak.PROGRAMS: float(value)} for value in values] for values in (old, [3, 3]))
+    (found,) = soak.compare({soak.PROGRAMS: 3.0}, *laps)
+    assert found.grows is grows
+    text = soak.to_markdown([found], {}, 9, 61.0, "a run")
+    assert f"| {'**grows**' if grows else 'bounded, by 20'} |" in text
+
+
 def test_the_verdict_names_what_grows():
     old, fresh = [{"memory": 100.0, "files": 25.0 + lap} for lap in range(5)], [{"memory": 100.0, "files": 10.0}] * 5
     text = soak.to_markdown(soak.compare({"memory": 99.0, "files": 9.0}, old, fresh), {"cores": "2"}, 20, 61.0, "a run")

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from stages.core.base import machine
 from stages.core.base.errors import UserError
 from stages.core.measure import processes, reliability, soak
+from stages.core.training.programs import ARCHIVES
 
 STUDY = "digits_comparison"
 TRAINED = ("none", "kernel_l2_1e-3")
@@ -68,11 +70,18 @@ def clone(folder: Path) -> tuple[Path, dict[str, str]]:
 
 
 def lap(folder: Path, environment: Mapping[str, str]) -> dict[str, float]:
-    """Run the lap; the most memory that any of its processes had, and what it left behind."""
+    """Run the lap; the most memory that any of its processes had, and what it left behind: files, and in
+    build/programs, which fill up and start anew, the compiled programs."""
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "code", "compose", *LAP]
     measured = {"memory of the largest process, MiB": processes.run(command, folder, environment).peak_bytes / MEBIBYTE}
     for name, below in FOLDERS.items():
-        files = [path for one in below for path in (folder.parent / one).rglob("*") if path.is_file()]
+        found = [path for one in below for path in (folder.parent / one).rglob("*") if path.is_file()]
+        files = [path for path in found if path.parent != folder / ARCHIVES]
         sizes = [path.stat().st_size for path in files if not path.is_symlink()]
         measured |= {f"{name}, files": float(len(sizes)), f"{name}, bytes": float(sum(sizes))}
-    return measured
+    return measured | {soak.PROGRAMS: float(max(map(_programs, (folder / ARCHIVES).glob("*.zip")), default=0))}
+
+
+def _programs(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return len(archive.namelist())

@@ -7,11 +7,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from stages.core.training.programs import MOST_PROGRAMS
+
 NEGLIGIBLE = 0.01
 """More than in a fresh clone by less than this share does not matter."""
 
 Lap = Mapping[str, float]
 """What a lap needed or left behind, by name."""
+
+PROGRAMS = "compiled programs in the fullest archive"
+LIMITS = {PROGRAMS: float(MOST_PROGRAMS)}
+"""What fills up and is then emptied grows only beyond its limit."""
 
 
 class Comparison(NamedTuple):
@@ -24,7 +30,10 @@ class Comparison(NamedTuple):
 
     @property
     def grows(self) -> bool:
-        """Whether every lap of the old clone needs more than any of the fresh one, and by enough to be seen."""
+        """Whether every lap of the old clone needs more than any of the fresh one, and by enough to be seen; of what
+        has a limit, whether any lap passed it."""
+        if self.name in LIMITS:
+            return max(self.old) > LIMITS[self.name]
         more = statistics.median(self.old) > (1 + NEGLIGIBLE) * statistics.median(self.fresh)
         return more and min(self.old) > max(self.fresh)
 
@@ -58,11 +67,15 @@ def to_markdown(found: Sequence[Comparison], facts: Mapping[str, str], laps: int
         "| --- | ---: | ---: | ---: | --- |",
         *(
             f"| {one.name} | {_number(one.first)} | {_range(one.old)} | {_range(one.fresh)} "
-            f"| {'**grows**' if one.grows else 'bounded'} |"
+            f"| {'**grows**' if one.grows else _bounded(one.name)} |"
             for one in found
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _bounded(name: str) -> str:
+    return f"bounded, by {_number(LIMITS[name])}" if name in LIMITS else "bounded"
 
 
 def _range(values: Sequence[float]) -> str:

@@ -6,7 +6,9 @@ one seed, or seeds without any spread, cannot tell is NaN: there is no interval 
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -179,8 +181,15 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     adjusted = np.full(p_values.shape, np.nan)
     known = np.isfinite(p_values)
     if known.any():
+        _spare_imports()
         adjusted[known] = multipletests(p_values[known], method="holm")[1]
     return adjusted
+
+
+@cache
+def _spare_imports() -> None:
+    """Leave what lives until the end out of garbage collections: `multipletests` has one made at every call."""
+    gc.freeze()
 
 
 def prediction_interval(values: ArrayLike, figures: int = 1) -> tuple[float, float]:
