@@ -186,7 +186,7 @@ def test_after_a_kill_the_next_repro_ends_with_the_same_bytes(undisturbed, tmp_p
     while True:  # until the kill comes before the end
         folder = without(undisturbed, tmp_path / f"{longest}" / "regbench", stage, row)
         with Repro(folder, tmp_path / "log") as repro:
-            repro.running(f"{stage}@" if stage != "compose" else stage)
+            repro.running(stage)
             time.sleep(chance.uniform(0, longest))
             if repro.process.poll() is None:
                 repro.kill(alone)
