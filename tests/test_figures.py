@@ -27,7 +27,7 @@ from stages.core.figures.heatmap import effects
 from stages.core.figures.log import log_distances
 from stages.core.figures.loss import losses
 from stages.core.figures.norms import kernel_norms
-from stages.core.figures.response import response
+from stages.core.figures.response import responses
 from stages.core.records import records
 from stages.core.results import tables
 from stages.core.results.checked_csv import to_csv
@@ -258,23 +258,43 @@ def test_the_grid_is_grey_where_nothing_can_be_told():
     assert [text.get_text() for text in axes.texts] == ["+0.100", "+0.010", "−0.200", "✕"]
 
 
-def test_a_response_shows_means_band_own_coefficient_and_where_it_tips():
+def test_responses_show_means_bands_own_coefficients_and_where_each_tips():
     points = pd.DataFrame(
         [
-            (strength, seed, samples, skill + seed / 10)
+            (curve, strength, seed, samples, skill + seed / 10)
+            for curve in ("l1", "l2", "dropout")
             for strength, skill in ((1e-3, 0.8), (1e-2, 0.4), (1e-1, 0.0))
             for seed in range(3)
             for samples in ("training", "held-out")
         ],
-        columns=["strength", "seed", "samples", "skill"],
+        columns=["curve", "strength", "seed", "samples", "skill"],
     )
-    figure = response(points, "l2", own=1e-2, tipping=(5e-3, 5e-2))
-    (axes,) = figure.axes
-    assert axes.get_xscale() == "log"
-    assert axes.lines[0].get_ydata() == pytest.approx([0.9, 0.5, 0.1])
-    assert {"own coefficient", "where it tips", "held-out samples, mean"} <= set(texts(figure))
-    plain = texts(response(points[points["samples"] == "training"], "l2"))
+    figure = responses(points, "a net", own={"l2": 1e-2}, tipping={"l2": (5e-3, 5e-2), "l1": (1e-2, np.nan)})
+    assert [axes.get_title("left") for axes in figure.axes] == ["l1", "l2", "dropout"]
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    assert figure.axes[1].lines[0].get_ydata() == pytest.approx([0.9, 0.5, 0.1])
+    assert [len(axes.lines) for axes in figure.axes] == [2, 3, 2]  # the dashed line is the document's
+    assert [len(axes.patches) for axes in figure.axes] == [0, 1, 0]
+    assert {"the document's", "where it stops learning", "held-out samples, mean"} <= set(texts(figure))
+    plain = texts(responses(points[points["samples"] == "training"], "a net", {}, {}))
     assert plain == ["training samples, mean", "from the lowest to the highest seed"]
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"),
+    [
+        ("M0 322.8L424.1 322.8L424.1 0L0 0z", "M0 322.8l424.1 0l0-322.8l-424.1 0z"),
+        ("M1 1L0.5 1.2zL3 3M2 2L-1 -0.1", "M1 1l-.5 .2zl2 2M2 2l-3-2.1"),  # z goes back to the start
+        ("M0.1 0.1" + "L0.2 0.3L0.1 0.1" * 50, "M.1 .1" + "l.1 .2l-.1-.2" * 50),  # and no error adds up
+    ],
+)
+def test_lines_are_written_by_their_steps(path, steps):
+    assert svg.LINES.fullmatch(path)
+    assert svg.by_steps(path) == steps
+
+
+def test_a_path_with_curves_stays_as_it_is():
+    assert not svg.LINES.fullmatch("M0 2C0.5 2 1 1.8 1.4 1.4z")
 
 
 @pytest.mark.parametrize(("epochs", "kept"), [(3, 3), (120, 120), (300, 101), (1000, 112)])

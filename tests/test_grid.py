@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small import NAME, duplicate, edit, run
 from test_compose import written
@@ -243,7 +244,7 @@ def test_a_curve_that_is_not_trained_is_shown_as_missing():
     assert read(text, TIPPING, "tipping.csv").loc[1, "n"] == 0
     lines = responses.to_markdown({"c": CURVE, "d": CURVE}, tipping).splitlines()
     trained, missing = [line for line in lines if line.startswith(("| c |", "| d |"))]
-    assert trained.startswith("| c | kernel.l2 | 6 | 10 | 0.001 | 0.001 to 0.001 | 0.01 | 0.1 | 0.001 |")
+    assert trained.startswith("| c | kernel.l2 | 6 | 10 | 0.001 | it alone | 0.01 | 0.1 | 0.001 |")
     assert missing.startswith("| d | kernel.l2 | 6 | not trained |")
 
 
@@ -268,10 +269,15 @@ def test_a_curve_s_record_keeps_the_ends_and_refuses_an_edit(tmp_path):
 
 
 def test_the_figures_are_a_heat_map_and_the_curves():
-    shown = {**SHOWN, "curves": {"c": CURVE}}
-    points = a_curve()
+    other = {**CURVE, "strength": "kernel.l1"}
+    at_rates = {f"rate {rate}": {**CURVE, "overrides": [f"optimizer.learning_rate={rate}"]} for rate in (0.1, 1.0)}
+    shown = {**SHOWN, "curves": {"c": CURVE, **at_rates, "d": other, "not trained": CURVE}}
+    points = pd.concat([a_curve().assign(curve=name) for name in ("c", "d", *at_rates)])
     figures = draw(shown, grid.grid_table(shown, ROWS), points, responses.tipping_table(shown["curves"], points))
-    assert list(figures) == ["effects", "c"]
+    titles = {name: [axes.get_title("left") for axes in figure.axes] for name, figure in figures.items()}
+    assert list(titles) == ["effects", "a", "a_settings"]
+    assert titles["a"] == ["kernel.l2", "kernel.l1"]
+    assert titles["a_settings"] == [f"kernel.l2, optimizer.learning_rate={rate}" for rate in (0.1, 1.0)]
     words = [text.get_text() for text in figures["effects"].axes[0].texts]
     assert words == ["–", "+0.000", "✕", "−0.036"]  # bias, dropout, l1, l2; the dropout's row is none itself
     none = grid.grid_table(shown, {})

@@ -1,15 +1,14 @@
 """Figures of the grid and of the response curves: tables in, matplotlib figures out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stages.core.figures import style
+from stages.core.figures import response, style
 from stages.core.figures.heatmap import effects
-from stages.core.figures.response import response
 from stages.core.results import diagnosis
 from stages.core.results.grid import NONE, NOT_TRAINED, SAME, TRAINED
 
@@ -27,10 +26,19 @@ def draw(
     """
     cells = grid[(grid["status"] == TRAINED) & (grid["regularization"] != NONE)]
     figures = {HEAT_MAP: _heat_map(shown, grid)} if len(cells) else {}
-    for name, points in responses.groupby("curve", sort=False):
-        line = tipping.set_index("curve").loc[name]
-        figures[name] = _curve(shown["curves"][name], points, line)
+    known = [name for name in shown["curves"] if name in set(responses["curve"])]
+    for name, of_figure in _grouped(shown["curves"], known).items():
+        figures[name] = _curves({curve: shown["curves"][curve] for curve in of_figure}, responses, tipping)
     return figures
+
+
+def _grouped(curves: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[str]]:
+    """The curves of each figure: one of a net as its document has it, one of the net with other settings."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        figure = f"{curves[name]['net']}_settings" if curves[name]["overrides"] else curves[name]["net"]
+        groups.setdefault(figure, []).append(name)
+    return groups
 
 
 def _heat_map(shown: Mapping[str, Any], grid: pd.DataFrame) -> Figure:
@@ -48,13 +56,17 @@ def _heat_map(shown: Mapping[str, Any], grid: pd.DataFrame) -> Figure:
     return effects(frame, "What each regularization does to each net, on held-out data", limit=0.1)
 
 
-def _curve(curve: Mapping[str, Any], points: pd.DataFrame, line: pd.Series) -> Figure:
-    shown = points[points["strength"] > 0]
+def _curves(curves: Mapping[str, Any], responses: pd.DataFrame, tipping: pd.DataFrame) -> Figure:
+    titles = {name: ", ".join([curve["strength"], *curve["overrides"]]) for name, curve in curves.items()}
+    points = responses[responses["curve"].isin(titles) & (responses["strength"] > 0)]
     parts = {"training": "train_skill", "held-out": "held_out_skill"}
     frame = pd.concat(
-        shown[["strength", "seed"]].assign(samples=samples, skill=shown[column]) for samples, column in parts.items()
+        points[["curve", "strength", "seed"]].assign(samples=samples, skill=points[column])
+        for samples, column in parts.items()
     )
-    tipping = (line["learns"], line["stops"]) if line["learns"] > 0 else None
-    own = None if np.isnan(line["own"]) else float(line["own"])
-    title = ", ".join([curve["label"], curve["strength"], *curve["overrides"]])
-    return response(frame.reset_index(drop=True), title, own, tipping)
+    frame["curve"] = frame["curve"].map(titles)
+    lines = {titles[line.curve]: line for line in tipping.itertuples() if line.curve in titles}
+    own = {title: float(line.own) for title, line in lines.items() if not np.isnan(line.own)}
+    between = {title: (line.learns, line.stops) for title, line in lines.items() if line.learns > 0}
+    label = next(iter(curves.values()))["label"]
+    return response.responses(frame.reset_index(drop=True), f"{label}: skill by strength", own, between)

@@ -82,10 +82,11 @@ def _drawing(name: str, svg: bytes, study: str, translator: Translator, looks: L
         root = ElementTree.fromstring(svg)
     except ElementTree.ParseError as error:
         raise UserError(f"results/figures/{study}/{name}.svg: is not SVG: {error}") from None
+    title = root.findtext(f"{{{NAMESPACE}}}title", name)
     return Drawing(
         name,
         label,
-        translator.word(f"figure_{name}") if known else in_all(name, name),  # a curve, by its name in the table
+        translator.word(f"figure_{name}") if known else in_all(title, translator.chinese(title)),
         translator.word(f"seen_{name}") if known else Markup(""),
         _inlined(root, label, translator, looks),
     )

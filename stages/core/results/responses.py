@@ -159,5 +159,6 @@ def _cells(curve: Mapping[str, Any], line: Any) -> list[str]:
     learns = f"{line.learns:g}" if line.learns == line.learns else "nowhere"
     own = tables.DASH if math.isnan(line.own) else f"{line.own:g}"
     share = percent(line.own_penalty_share) if line.own_penalty_share > 0 else tables.DASH  # a dropout penalizes nothing
-    interval = f"{line.best_low:g} to {line.best_high:g}"
-    return [*cells, str(line.n), f"{line.best:g}", interval, learns, stops, own, share]
+    best = f"{line.best:g}, the largest tried" if line.best == line.strongest else f"{line.best:g}"
+    interval = "it alone" if line.best_low == line.best_high else f"{line.best_low:g} to {line.best_high:g}"
+    return [*cells, str(line.n), best, interval, learns, stops, own, share]
