@@ -1,5 +1,6 @@
 """What holds from the first import on: a Python without this project's packages, and Ctrl-C, are told in one line."""
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -13,5 +14,6 @@ def _told(kind, error, trace):
 
 
 sys.excepthook = _told
+gc.set_threshold(10_000)  # thousands of modules come to stay, and syntax trees: looking through them takes a fifth
 if find_spec("hydra") is None:
     sys.exit("regbench: this Python lacks the packages of requirements.lock; `make setup`, then `. .venv/bin/activate`")

@@ -8,12 +8,14 @@ stays with the study, `Study`, so that a new title never trains anything.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -24,6 +26,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from stages.core.base.errors import UserError
@@ -38,6 +41,8 @@ MOST_BYTES = 1 << 20
 """Of a file in conf/ or of params.yaml; Hydra takes minutes for more."""
 
 HEAD = "_without_rows"  # the study that is being composed
+TOLD_AT_LENGTH = ("rows", "answer", "notes", "reported_logs", "verdict")
+"""Of a study; Hydra copies all that it is given a dozen times, and of these no row has anything."""
 ROW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # it becomes the name of a file, with endings
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"  # no XML may hold them
@@ -111,7 +116,7 @@ def compose(
         UserError: one line that names file, row and key.
     """
     path = conf / "study" / f"{study}.yaml"
-    maker = _Maker(conf, study, params, read_sheet, fingerprint)
+    maker = Maker(conf, study, params, read_sheet, fingerprint)
     text = {**maker.text, "rows": _row_names(path, study, maker.text.get("rows"))}
     declared = validate(Study, {key: value for key, value in text.items() if key in Study.model_fields}, str(path))
     for key in ("baseline", "asked", "fixed"):
@@ -133,27 +138,7 @@ def compose_rows(
     fingerprint: Callable[[dict[str, Any]], str],
 ) -> dict[str, Row]:
     """Compose and check rows of a study from their overrides by name; arguments and errors as of `compose`."""
-    return _Maker(conf, study, params, read_sheet, fingerprint).rows(overrides)
-
-
-def compose_changed(
-    conf: Path,
-    study: str,
-    overrides: list[str],
-    changes: Mapping[str, Mapping[str, Any]],
-    params: dict[str, Any],
-    read_sheet: Callable[[str], Sheet],
-    fingerprint: Callable[[dict[str, Any]], str],
-) -> dict[str, Row]:
-    """Rows of a study that share their overrides: by name, what is merged into what these give, as nested mappings.
-
-    Hydra composes once for all of them, which takes most of the time. The rest is as of `compose_rows`.
-    """
-    maker = _Maker(conf, study, params, read_sheet, fingerprint)
-    with _hydra(conf):
-        base = maker.composed("+".join([*changes][:1]), overrides)
-    OmegaConf.set_struct(base, False)
-    return {name: maker.row(name, OmegaConf.merge(base, change)) for name, change in changes.items()}
+    return Maker(conf, study, params, read_sheet, fingerprint).rows(overrides)
 
 
 def variants(overrides: Iterable[str]) -> list[list[str]]:
@@ -251,14 +236,19 @@ def _row_names(path: Path, study: str, rows: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Maker:
-    """Makes rows of a study; arguments as of `compose`."""
+class Maker:
+    """Makes rows of a study; arguments and errors as of `compose`.
+
+    Hydra takes most of the time, so rows with the same choices of files share one composition.
+    """
 
     conf: Path
     study: str
-    params: dict[str, Any]
+    params: Mapping[str, Any]
     read_sheet: Callable[[str], Sheet]
     fingerprint: Callable[[dict[str, Any]], str]
+    _shared: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    """What Hydra made, by the choices"""
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -284,8 +274,15 @@ class _Maker:
         with _hydra(self.conf):
             return {name: self.row(name, self.composed(name, of_row)) for name, of_row in overrides.items()}
 
+    def changed(self, overrides: list[str], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Row]:
+        """Rows that share their overrides: by name, what is merged into what these give, as nested mappings."""
+        with _hydra(self.conf):
+            base = copy.deepcopy(self.composed("+".join([*changes][:1]), overrides))
+        OmegaConf.set_struct(base, False)
+        return {name: self.row(name, OmegaConf.merge(base, change)) for name, change in changes.items()}
+
     def composed(self, name: str, overrides: list[str]) -> DictConfig:
-        """What Hydra makes of a row's overrides."""
+        """What Hydra makes of a row's overrides; not to be changed."""
         for override in overrides:
             if not OVERRIDE.fullmatch(override):
                 known = ", ".join(PARTS)
@@ -293,16 +290,37 @@ class _Maker:
         keys = Counter(override.lstrip("+").partition("=")[0] for override in overrides)
         if twice := [key for key, count in keys.items() if count > 1]:
             raise UserError(f"{self._where(name)}: overrides: {twice[0]} is set twice; keep one of them")
-        # Hydra reads its primary configuration anew for every row; without the rows that stays as short as it is.
-        head = {key: value for key, value in self.text.items() if key != "rows"}
+        with suppress(Exception):  # Hydra itself says what is wrong
+            return self._quickly(overrides)
+        try:
+            return self._by_hydra(overrides)
+        except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
+            raise UserError(f"{self._where(name)}: {one_line(error)}") from None
+
+    def _quickly(self, overrides: Iterable[str]) -> DictConfig:
+        """The same, with values put into what other rows share, just as Hydra does it.
+
+        Raises:
+            Exception: of many kinds, where Hydra would raise or do more than that.
+        """
+        parsed = OverridesParser.create().parse_overrides([*overrides])
+        values = [override for override in parsed if _is_value(override, self.conf)]
+        choices = tuple(str(override.input_line) for override in parsed if override not in values)
+        if choices not in self._shared:
+            self._shared[choices] = self._by_hydra(choices)
+        if not values:
+            return self._shared[choices]
+        composed = copy.deepcopy(self._shared[choices])
+        for override in values:
+            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+        return composed
+
+    def _by_hydra(self, overrides: Iterable[str]) -> DictConfig:
+        head = {key: value for key, value in self.text.items() if key not in TOLD_AT_LENGTH}
         if any(override.startswith(f"{REGULARIZATION}=") for override in overrides):
             head["defaults"] = [*head["defaults"], {f"/{REGULARIZATION}": "none"}]
         ConfigStore.instance().store(group="study", name=HEAD, node=head, package="_global_")
-        dataset = f"dataset={self.entry['dataset']}"
-        try:
-            return hydra.compose(f"study/{HEAD}", overrides=[dataset, *overrides])
-        except Exception as error:  # Hydra's parsers raise many kinds, and nothing but configuration is at work here
-            raise UserError(f"{self._where(name)}: {one_line(error)}") from None
+        return hydra.compose(f"study/{HEAD}", overrides=[f"dataset={self.entry['dataset']}", *overrides])
 
     def row(self, name: str, composed: Any) -> Row:
         """The resolved row."""
@@ -339,6 +357,13 @@ class _Maker:
 
     def _where(self, name: str) -> str:
         return f"{self._path}: row {name}"
+
+
+def _is_value(override: Override, conf: Path) -> bool:
+    """Whether an override sets a value that is there, and chooses no file of a group."""
+    key, value = override.key_or_group, override.value()
+    changes = override.type is OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
+    return changes and not isinstance(value, dict) and not (conf / key).is_dir()
 
 
 def _net(conf: Path, model: dict[str, Any], where: str) -> dict[str, Any]:

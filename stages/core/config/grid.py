@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.base.errors import UserError
-from stages.core.config.composition import REGULARIZATION, compose_changed
+from stages.core.config.composition import REGULARIZATION, Maker
 from stages.core.config.dataset import Sheet
 from stages.core.config.row import Row
 from stages.core.config.study import Claims, Net, Regularization
@@ -52,15 +52,15 @@ def rows_of(
     conf: Path, params: Mapping[str, Any], read_sheet: Callable[[str], Sheet], fingerprint: Callable[[Any], str]
 ) -> RowsOf:
     """Composes rows of the studies that params.yaml selects; arguments as of `composition.compose`."""
+    makers = {study: Maker(conf, study, params, read_sheet, fingerprint) for study in params["studies"]}
 
     def compose(net: Net, changes: Changes, seeds: int) -> dict[str, Row]:
-        if net.study not in params["studies"]:
+        if net.study not in makers:
             raise UserError(
                 f"params.yaml: studies: {net.study} is missing, though a net of the grid or a curve is of it"
             )
-        selection = {**params["studies"][net.study], "seeds": seeds}
-        own = {**params, "studies": {net.study: selection}}
-        return compose_changed(conf, net.study, net.overrides, changes, own, read_sheet, fingerprint)
+        made = makers[net.study].changed(net.overrides, changes)
+        return {name: row.model_copy(update={"seeds": seeds}) for name, row in made.items()}
 
     return compose
 
