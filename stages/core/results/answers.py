@@ -32,12 +32,13 @@ there is none, nothing is said: it is an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, nodes, pass_environment
+import pandas as pd
+from jinja2 import StrictUndefined, Template, TemplateError, nodes, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.core.base.errors import UserError
@@ -135,7 +136,7 @@ class Row:
         gap = self.train - held_out if self._study["higher_is_better"] else held_out - self.train
         return replace(gap, sign="")
 
-    @property
+    @cached_property
     def difference(self) -> Estimate:
         """The metric's paired difference from the baseline."""
         baseline = Row(self._study["baseline"], self._study, self._baseline, self._baseline, self._frames, self._tests)
@@ -304,9 +305,12 @@ class Row:
         return self._seeds(split, tables.POSSIBLE[self._study["metric"].split(".")[1]])
 
     def _seeds(self, column: str, limits: tuple[float, float]) -> Estimate:
+        return Estimate(self._of_seeds[column].to_numpy(float), self._tests, self._told["beyond"], limits)
+
+    @cached_property
+    def _of_seeds(self) -> pd.DataFrame:
         seeds = self._frames.seeds
-        values = seeds.loc[seeds["row"] == self.key, column].to_numpy(float)
-        return Estimate(values, self._tests, self._told["beyond"], limits)
+        return seeds[seeds["row"] == self.key]
 
     def _norm(self, row: str, weight: str) -> Mapping[str, Any]:
         weights = self._frames.weights
@@ -609,16 +613,26 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+@cache  # the same sentences are said twice, first to count the tests, and the general ones of every study
+def _template(text: str) -> Template:
+    return _environment().from_string(text)
+
+
+@cache
+def _expression(text: str) -> Callable[..., Any]:
+    return _environment().compile_expression(text, undefined_to_none=False)
+
+
 def _render(template: str, words: Mapping[str, Any], where: str) -> str:
     """The template's text on one line."""
-    return _inline(_evaluated(lambda: _environment().from_string(template).render(words), where))
+    return _inline(_evaluated(lambda: _template(template).render(words), where))
 
 
 def _finding(expression: str, words: Mapping[str, Any], where: str) -> Finding:
     """What an expression gives, which must be a finding."""
 
     def evaluate() -> Finding:
-        return _checked(_environment().compile_expression(expression, undefined_to_none=False)(words))
+        return _checked(_expression(expression)(words))
 
     return _evaluated(evaluate, where)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -126,11 +127,11 @@ class Estimate:
         """Mean, low and high with the digits that the interval's half-width supports."""
         return _texts(self.mean, self.low, self.high, self.sign)
 
-    @property
+    @cached_property
     def _finite(self) -> np.ndarray:
         return self.values[np.isfinite(self.values)]
 
-    @property
+    @cached_property
     def _interval(self) -> tuple[float, float, float]:
         if self._grouped:
             return statistics.median(self.values)
@@ -140,7 +141,7 @@ class Estimate:
         low, high = stats.t.interval(LEVEL, sample.n - 1, sample.mean, sample.sd / math.sqrt(sample.n))
         return sample.mean, float(low), float(high)
 
-    @property
+    @cached_property
     def _grouped(self) -> bool:
         return self.of_groups or bool(statistics.apart(self.values).any())
 
