@@ -206,6 +206,14 @@ def test_changes_that_are_not_needed_are_not_in_the_repair():
     assert found.repair == {HEAD, NO_DROPOUT}
 
 
+def test_of_repairs_of_one_size_that_is_taken_which_leaves_no_certain_fault():
+    """Prices squeezed into 0 to 1 can be learnt with a sigmoid and a crossentropy, which are wrong all the same."""
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], "binary_crossentropy", 300 * XV, 1e4 * YV + 2e4)
+    found, _ = search(lambda kinds: 0.93 if len(kinds & {"inputs", "head", "targets"}) > 1 else 0.02, made=made)
+    assert len(found.repair) == 2 and HEAD in found.repair
+    assert rank(found)[0].name in {"loss_function", "output_activation"}
+
+
 def test_what_works_by_chance_is_not_confirmed():
     def rule(kinds):
         return 0.5 if kinds == {"clip"} else 0.45

@@ -266,6 +266,10 @@ class Search:
         later = 0.02 if change.kind in ("epochs", "rate") and change not in self._first_of_kind else 0.0
         return speaks + PRIOR.get(change.kind, 0.05) - later
 
+    def _ranked(self, changes: Iterable[Change]) -> list[Change]:
+        """Changes, the likeliest first; the same order in every process, which that of a set is not."""
+        return sorted(changes, key=lambda change: (-self.suspicion(change), str(change)))
+
     # --- the search ---
 
     def go(self) -> Findings:
@@ -442,14 +446,14 @@ class Search:
             for tried in self.findings.tried.values()
             if 0 < len(tried.changes) <= most and tried.changes not in self.findings.refuted and self._enough(tried)
         ]
-        if not enough:
-            return None
+        return max(enough, key=self._worth).changes if enough else None
 
-        def worth(tried: Tried) -> tuple[int, float]:
-            speaks = sum(self.suspicion(change) for change in tried.changes) / len(tried.changes)
-            return -len(tried.changes), speaks + 0.5 * tried.skill
-
-        return max(enough, key=worth).changes
+    def _worth(self, tried: Tried) -> tuple[int, int, float, list[str]]:
+        """How good a repair is: few changes, no certain sign left standing, then what most speaks for."""
+        signs = [symptom for symptom in self.findings.symptoms if symptom.weight >= CERTAIN and symptom.changes]
+        left = sum(tried.changes.isdisjoint(sign.changes) for sign in signs)
+        speaks = sum(self.suspicion(change) for change in tried.changes) / len(tried.changes)
+        return -len(tried.changes), -left, speaks + 0.5 * tried.skill, sorted(map(str, tried.changes))
 
     def _several(self, start: Changes) -> None:
         """Repairs of more than one change."""
@@ -479,7 +483,7 @@ class Search:
     def _longer(self, changes: Changes) -> None:
         """Tries fewer of these changes with the longest training."""
         longest = [change for change in self.findings.candidates if change.kind == "epochs"][-1:]
-        rest = sorted((c for c in changes if c.kind != "epochs"), key=self.suspicion, reverse=True)
+        rest = [change for change in self._ranked(changes) if change.kind != "epochs"]
         sets = [frozenset([*few, *longest]) for few in combinations(rest, MOST_CHANGES - 1) if longest]
         self.attempt(sets[: 3 * self.limits.cores], self.few, lambda: not self._spent(0.8))
 
@@ -497,7 +501,7 @@ class Search:
 
     def _reduce(self, changes: Changes) -> Changes:
         """Fewer and fewer changes that are still enough, until none can go."""
-        current = sorted(changes, key=self.suspicion)
+        current = self._ranked(changes)[::-1]
         parts = 2
         while len(current) > 1 and not self._spent(0.75):
             parts = min(parts, len(current))
@@ -506,7 +510,7 @@ class Search:
             tries = self.attempt([rest for rest in rests if rest], self.few)
             kept = next((tried for tried in tries if self._enough(tried)), None)
             if kept is not None:
-                current, parts = sorted(kept.changes, key=self.suspicion), max(2, parts - 1)
+                current, parts = self._ranked(kept.changes)[::-1], max(2, parts - 1)
             elif parts == len(current):
                 break
             else:
@@ -521,7 +525,7 @@ class Search:
             return
         ranked = sorted(singles, key=lambda t: -t.skill - 0.3 * min(1.5, self.suspicion(next(iter(t.changes)))))
         helpers = [next(iter(t.changes)) for t in ranked]
-        helpers = sorted(pool, key=lambda c: -self.suspicion(c)) + [c for c in helpers if c not in pool]
+        helpers = self._ranked(pool) + [c for c in helpers if c not in pool]
         bases = [tried.changes for tried in ranked[:2]]
         for size in range(2, MOST_CHANGES + 1):
             sets = [
@@ -543,16 +547,16 @@ class Search:
         if self._spent(0.85):
             return repair
         if len(repair) > 1:
-            fewer = self._not_refuted([repair - {c} for c in repair])
-            repair = min([t.changes for t in self.attempt(fewer, self.few) if self._enough(t)] or [repair], key=len)
+            repair = self._best_of([repair - {change} for change in self._ranked(repair)]) or repair
         simpler = [
-            (repair - {change}) | {part} for change in repair for part in self._parts(change) if part not in repair
+            (repair - {c}) | {part} for c in self._ranked(repair) for part in self._parts(c) if part not in repair
         ]
-        enough = [t for t in self.attempt(self._not_refuted(simpler), self.few) if self._enough(t)]
-        return enough[0].changes if enough else repair
+        return self._best_of(simpler) or repair
 
-    def _not_refuted(self, sets: Iterable[Changes]) -> list[Changes]:
-        return [changes for changes in sets if changes not in self.findings.refuted]
+    def _best_of(self, sets: Iterable[Changes]) -> Changes | None:
+        """The best of these sets of changes that is enough, if one is."""
+        tries = self.attempt([changes for changes in sets if changes not in self.findings.refuted], self.few)
+        return max(filter(self._enough, tries), key=self._worth, default=Tried(NOTHING)).changes or None
 
     def _parts(self, change: Change) -> list[Change]:
         """Smaller changes that might do in place of one."""
