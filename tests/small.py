@@ -39,9 +39,9 @@ def stages(output: str) -> list[str]:
     return re.findall(r"Running stage '(.+)':", output)
 
 
-def ran(folder: Path, expect: int = 0) -> list[str]:
-    """The stages that `dvc repro` ran."""
-    return stages(run(folder, "dvc", "repro", expect=expect))
+def ran(folder: Path, *targets: str) -> list[str]:
+    """The stages that `dvc repro` ran, of all or up to the targets."""
+    return stages(run(folder, "dvc", "repro", *targets))
 
 
 def edit(path: Path, pattern: str, replacement: str) -> None:

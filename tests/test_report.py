@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_config import without_digests
 from test_records import a_config, a_record, a_study
 
 from stages import compose
@@ -392,6 +393,8 @@ def pages(tmp_path_factory, page_text):
         (folder / name).symlink_to(ROOT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        without_digests(patch)
+        patch.setattr(compose, "net_facts", lambda *_: {})  # what Keras says of the nets is not on the page
         compose.main()
         stage.main()
     return {"constructed": folder / "constructed.html", "committed": folder / "results/report.html"}

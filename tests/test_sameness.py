@@ -62,17 +62,12 @@ def samples(row, n=N):
 
 
 def build_engine(row, lanes=1, xla=True):
-    import tensorflow as tf
+    from plain import without_xla
 
     from stages.core.training import engine as training
 
     engine = training.Engine(row, samples(row), "cpu", lanes)
-    if not xla:
-        programs, net = engine.programs, engine.net
-        net.update = net._update
-        programs.train = tf.function(programs._train, autograph=False)
-        programs.evaluate = tf.function(programs._evaluate, autograph=False)
-    return engine
+    return engine if xla else without_xla(engine)
 
 
 def trained(engine, seeds):

@@ -335,9 +335,10 @@ def test_workers(seeds, cores, expected):
     assert runtime.workers(seeds, cores) == expected
 
 
-def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, row):
+def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, make_row):
     from stages.core.training import engine as training
 
+    row = make_row(seeds=SEEDS, regularizers=PENALTIES, training=budget(EPOCHS))
     engine = training.Engine(row, samples(n=40, n_test=40), "cpu")
     programs = engine.programs.train, engine.programs.evaluate, engine.programs.probe
     compiled(engine)
@@ -347,12 +348,13 @@ def test_programs_are_compiled_before_a_seed_trains_and_never_again(tensorflow, 
     assert [program.experimental_get_tracing_count() for program in programs] == counts
 
 
-def test_programs_are_traced_one_by_one(tensorflow, row, monkeypatch):
+def test_programs_are_traced_one_by_one(tensorflow, make_row, monkeypatch):
     """Keras' layers hold one call's activity penalties at a time: traced side by side, programs got each other's."""
     import keras
 
     from stages.core.training import engine as training
 
+    row = make_row(regularizers=PENALTIES)
     engine, traced, inside, call = training.Engine(row, samples(), "cpu"), [], threading.Lock(), keras.layers.Dense.call
 
     def slow(layer, inputs, training=None):

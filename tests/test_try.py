@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from stages.core.base.errors import UserError
 from stages.core.config.composition import variants
 from stages.core.results.trials import sparkline
+from stages.core.training import runtime
 
 ROOT = Path(__file__).parent.parent
 NEEDED = ("conf", "stages", "params.yaml", "dvc.yaml", "requirements.lock", "results/datasets")
@@ -33,6 +35,19 @@ def tried(project, *arguments, expect=0):
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout if expect == 0 else done.stderr
+
+
+def refused(project, monkeypatch, *arguments):
+    """What the command complains of, on one line; in this process, where TensorFlow may be under way."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("TF_XLA_FLAGS", "")  # restored at the end
+    monkeypatch.setattr(runtime, "prepare", lambda *_: "cpu")
+    monkeypatch.setattr(sys, "argv", ["try", *arguments])
+    with pytest.raises(UserError) as refusal:
+        import_module("stages.commands.try").main()
+    said = str(refusal.value)
+    assert "\n" not in said
+    return said
 
 
 def long(*values):
@@ -60,13 +75,12 @@ def test_values_of_an_override_make_a_small_table_and_nothing_is_kept(project):
     assert blocks[1].splitlines()[1].split()[0] == "accuracy" and len(blocks[1].splitlines()[1].split()[1]) == 4
 
 
-def test_a_named_regularization_is_an_override_and_a_wrong_layer_is_one_line(project):
-    said = tried(project, "digits_comparison", "regularization=foo", expect=1)
-    assert "foo" in said and said.count("\n") == 1
-    said = tried(
-        project, "digits_comparison", "regularization=dropout_20", "model.activation=foo", "--seeds", "1", expect=1
-    )
-    assert "layers.1 (dense)" in said and "foo" in said and said.count("\n") == 1
+def test_a_named_regularization_is_an_override_and_a_wrong_layer_is_one_line(project, tensorflow, monkeypatch):
+    said = refused(project, monkeypatch, "digits_comparison", "regularization=foo")
+    assert "foo" in said
+    named = ("regularization=dropout_20", "model.activation=foo")
+    said = refused(project, monkeypatch, "digits_comparison", *named, "--seeds", "1")
+    assert "layers.1 (dense)" in said and "foo" in said
 
 
 @pytest.mark.parametrize(
@@ -80,9 +94,8 @@ def test_a_named_regularization_is_an_override_and_a_wrong_layer_is_one_line(pro
         (["digits_comparison", "--seeds", "0"], ["--seeds 0"]),
     ],
 )
-def test_a_mistake_is_one_line(project, arguments, words):
-    said = tried(project, *arguments, expect=1)
-    assert said.startswith("regbench: ") and said.count("\n") == 1
+def test_a_mistake_is_one_line(project, monkeypatch, arguments, words):
+    said = refused(project, monkeypatch, *arguments)
     assert all(word in said for word in words)
 
 
