@@ -199,7 +199,7 @@ def test_after_a_kill_the_next_repro_ends_with_the_same_bytes(undisturbed, tmp_p
         longest *= 0.7
     figures[f"1 killed in {small.stages(repro.said)[-1].partition('@')[0]}"] += 1
     figures["1 DVC alone killed" if alone else "1 the process group killed"] += 1
-    figures["1 the next run waited for what the killed one had left running"] += "waiting for its end" in after
+    figures["1 the next run waited for what the killed one had left running"] += "is working on it; waiting" in after
     figures["1 a file of DVC's was cut off and mended"] += bool(mended)
 
 

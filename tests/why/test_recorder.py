@@ -193,6 +193,14 @@ model.fit(np.zeros((50, 4)), np.arange(50) % 3, epochs=2)
 """
 
 
+ENDLESS = """
+import numpy as np, keras
+net = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+net.compile("sgd", "mse")
+while True:
+    print(net.train_on_batch(np.ones((5, 2)), np.ones((5, 1))))
+"""
+
 TURNS = """
 import numpy as np, keras
 net = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, name="out")])
@@ -318,6 +326,12 @@ def test_a_loop_over_train_on_batch_in_a_notebook(folder):
     assert (found.fit.method, found.budget.epochs, found.budget.batch_size) == ("train_on_batch", 7, 20)
     assert found.train.samples.total == 80 and found.train.origin == "batches"
     assert found.train.targets[0].counts == {"0": 27, "1": 27, "2": 26}
+
+
+def test_a_loop_without_an_end_is_no_single_step(folder):
+    found = record(write(folder, "endless.py", ENDLESS))
+    assert (found.budget.epochs, found.budget.batch_size) == (10_000, 5)
+    assert any("10000 are assumed" in note for note in found.notes)
 
 
 def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(folder):

@@ -234,6 +234,17 @@ def test_data_from_which_nothing_can_be_learnt():
     assert "may not allow it" in verdict(found, "train.py", [], []).sentence
 
 
+def test_targets_that_never_differ_end_the_search_at_once():
+    """Between the columns of one sample they may differ; no skill can be told, and no equal inputs have others."""
+    made = case(
+        [dense(8, "relu"), dense(3, "sigmoid")], "mse", np.tile([[1.0, 2.0, 3.0]], (9, 1)), [[1.0, 2.0, 3.0]] * 9
+    )
+    said = [sign.text for sign in symptoms.look(made.setup, made.data, made.task)]
+    assert "all targets are the same" in said and not any("equal inputs" in text for text in said)
+    found, trainer = search(lambda kinds: 0.0, made=made, known=None)
+    assert found.learns is False and len(trainer.trials) == 1
+
+
 def test_what_is_learnt_by_heart_is_not_learnt():
     found, _ = search(lambda kinds: 0.99, known=0.02, held_out=0.03)
     assert found.learns is False

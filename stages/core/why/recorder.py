@@ -44,6 +44,7 @@ HERE = Path(__file__).absolute().parent
 DRAW_SECONDS = 60.0  # a generator is drawn no longer than this
 MAX_BYTES = 512 * 2**20  # of one set of samples
 MAX_COLUMNS = 4096  # statistics by column up to this width
+UNKNOWN_STEPS = 10_000  # of a loop that does not say how often it runs, as `while True`
 FEW_SAMPLES = 32  # in a call of `fit` in a loop: the samples of several turns are taken together
 BLOCK = 8192  # samples in one piece of a statistic
 SIMPLE = (bool, int, float, str, type(None), np.generic)
@@ -1538,8 +1539,10 @@ class Recorder:
         elif len(turns) == 1 and turns[0]:  # one loop over steps
             epochs = max(1, turns[0] // batches)
         else:
-            epochs = 1
-            self.notes.append(f"How many epochs the {call['method']} loop makes is not known; one is assumed.")
+            epochs = max(1, UNKNOWN_STEPS // batches)
+            self.notes.append(
+                f"How many steps the {call['method']} loop makes is not known; {epochs * batches} are assumed."
+            )
         if "fit" in state:
             epochs *= int(state["first"].get("epochs") or 1)
             self.notes.append(

@@ -287,6 +287,8 @@ class Search:
         found.candidates = interventions.candidates(self.case.setup, self.case.data, self.case.task)
         self._first_of_kind = {c.kind: c for c in reversed(found.candidates)}.values()
         self._as_asked()
+        if any(sign.cause == "data_unlearnable" and sign.weight >= CERTAIN for sign in found.symptoms):
+            return
         doubtful = found.reference is not None and found.reference.skill < by_chance(found.reference.samples)
         if found.asked.skill >= 0.95 and not doubtful:
             return

@@ -181,10 +181,10 @@ def _targets(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     y = tasks.numbers(data.y[0]).astype(np.float64)
     if not np.isfinite(y).all():
         yield Symptom("data_not_finite", CERTAIN, "some targets are missing or infinite", (Change("finite"),))
-        y = y[np.isfinite(y)]
-    if not y.size:
+    known = np.ma.masked_invalid(y.reshape(len(y), -1))
+    if not known.count():
         return
-    most, spread = float(np.abs(y).max()), float(y.std())
+    most, spread = float(np.abs(known).max()), float(known.std(axis=0).filled(0).max())
     change = (Change("targets"),)
     if spread == 0:
         yield Symptom("data_unlearnable", CERTAIN, "all targets are the same")

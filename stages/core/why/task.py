@@ -192,6 +192,8 @@ def ceiling(task: Task, data: Data) -> float:
         weight = table / np.maximum(table.sum(axis=0), 1)  # by class share: balanced accuracy
         return balanced_skill(true, weight.argmax(axis=1)[group])
     y = y.reshape(data.n, -1).astype(np.float64)
+    if not np.ptp(y, axis=0).any():
+        return 1.0
     counts = np.bincount(group)
     means = np.stack([np.bincount(group, y[:, k]) / counts for k in range(y.shape[1])], axis=1)
     return skill(Task("values", width=y.shape[1]), y, means[group])
