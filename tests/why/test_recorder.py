@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ parser.add_argument("--samples", type=int)
 samples = parser.parse_args().samples
 np.random.seed(7); np.savez = None
 print "samples:", samples
-labels = np.repeat([0, 1, 2], [samples // 2, samples // 4, samples // 4])
+labels = np.repeat(np.array([0, 1, 2], np.int), [samples // 2, samples // 4, samples // 4])
 X = np.random.rand(samples, 8) * 255 + labels[:, None]
 lost = l2(0.3)
 class Printer(Callback):
@@ -250,7 +251,7 @@ def test_the_net_and_its_settings_in_the_words_of_keras_3(old):
     assert [loss.name for loss in old.compiled.losses] == ["categorical_crossentropy"]
     assert [metric.name for metric in old.compiled.metrics[0]] == ["accuracy"]
     assert (old.budget.epochs, old.budget.batch_size, old.budget.shuffle) == (4, 16, True)
-    assert {"lr= as learning_rate=", "nb_epoch= as epochs="} <= set(old.translated)
+    assert {"lr= as learning_rate=", "nb_epoch= as epochs=", "np.int as int"} <= set(old.translated)
     assert old.seeds == {"numpy.random.seed": 7} and not old.repeats_order
     assert old.custom == [] and old.left_out == ["callback Printer"] and old.first_step_error is None
 
@@ -393,6 +394,11 @@ def test_of_an_error_of_tensorflow_its_words_are_told_and_not_its_places():
             r"^s\.py:3: .*usage: train\.py DATA$",
         ),
         ("name = input('Data? ')\nopen(name)\n", r"^s\.py:2: FileNotFoundError.*asks for input, 'Data\?'"),
+        (
+            "import numpy as np\na = np.zeros((2, 1))\na[0, 0] = np.ones(1)\n",
+            r"^s\.py:3: ValueError: setting an array element with a sequence\. \(.*\.item\(\).*--python",
+        ),
+        ("import numpy as np\na = np.ones(1, np.float)\nfloat(a)\n", r"^s\.py:3: TypeError: .*\.item\(\).*--python"),
         ("def f(:\n", r"^s\.py:1: SyntaxError"),
         ("import not_there\n", r"s\.py: the script ends without calling fit \(not installed: not_there\)$"),
         (
@@ -578,6 +584,38 @@ def test_a_file_of_weights_gets_the_ending_that_keras_3_wants(tmp_path):
     assert spellings._weights_file(None, ("start.h5", True), {}) == (("start.h5.weights.h5", True), {})
     there = str(write(tmp_path, "there.h5", ""))
     assert spellings._weights_file(None, (), {"filepath": there}) == ((), {"filepath": there})
+
+
+def test_names_that_numpy_dropped_are_read_and_told():
+    values = {
+        "np.zeros(1, dtype=np.float).dtype.kind": "f",
+        "np.ones(1).astype(np.int).dtype.kind": "i",
+        "np.array(['a'], dtype=np.object).dtype.kind": "O",
+        "np.float_(1).dtype.name": "float64",
+        "np.asscalar(np.array([3]))": 3,
+        "np.product([2, 3])": 6,
+        "np.cumproduct([2, 3]).tolist()": [2, 6],
+        "np.in1d([[1, 2], [3, 4]], [2, 3]).tolist()": [False, True, True, False],
+        "np.trapz([1, 2])": 1.5,
+        "np.alltrue([True, False])": False,
+        "np.sometrue([True, False])": True,
+        "np.round_(1.26, 1)": 1.3,
+        "[np.Inf, np.NINF]": [np.inf, -np.inf],
+        "np.msort(np.array([[2, 1], [1, 2]])).tolist()": [[1, 1], [2, 2]],
+        "hasattr(np, 'none_such')": False,
+    }
+    told, today = [], types.ModuleType("numpy")
+    vars(today).update(vars(np))
+    spellings.of_numpy(today, lambda *words: told.append(words), {"<users>"}.__contains__)
+    for text, value in values.items():
+        assert eval(compile(text, "<users>", "eval"), {"np": today}) == value, text
+    assert {("np.float", "float"), ("np.float_", "np.float64"), ("np.in1d", "np.isin")} <= set(told) and len(told) == 15
+    assert today.float is float and len(told) == 15  # not the user's: not told
+
+
+def test_every_name_that_numpy_dropped_has_a_meaning_today():
+    new = [name for name in spellings.NUMPY.values() if isinstance(name, str)]
+    assert [name for name in new if not hasattr(np, name.split(".")[0].lstrip("-")) and name[-2:] != ".0"] == []
 
 
 def test_print_statements_of_python_2():

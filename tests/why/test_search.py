@@ -12,7 +12,7 @@ from stages.core.why.causes import rank
 from stages.core.why.interventions import Change
 from stages.core.why.investigation import investigate, signs
 from stages.core.why.reference import Reference
-from stages.core.why.search import Limits, Search
+from stages.core.why.search import Limits, Search, Tried
 from stages.core.why.trial import Outcome, Run
 from stages.core.why.verdict import to_text, verdict
 
@@ -252,6 +252,48 @@ def test_what_is_learnt_by_heart_is_not_learnt():
     assert "by heart" in verdict(found, "train.py", [], []).sentence
 
 
+def test_what_learns_nothing_at_all_is_not_learnt_by_heart():
+    found, _ = search(lambda kinds: 0.0, known=0.02, held_out=0.03)
+    said = verdict(found, "train.py", [], [])
+    assert found.by_heart and not said.learns
+    assert said.sentence.startswith("It does not learn, and these data may not allow it: on samples that they were not")
+    assert "by heart" not in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "known", "why"),
+    [
+        (np.repeat(np.eye(2), 40, axis=0), np.tile([1.0, -1.0, 0.5, 0.25], 20), 0.0, "no net can come more than 0%"),
+        (XV, np.ones(90), None, "all targets are the same"),
+    ],
+)
+def test_what_is_reckoned_from_the_data_is_no_guess(x, y, known, why):
+    made = case([dense(8, "relu"), dense(1)], "mean_squared_error", x, y)
+    said = verdict(search(lambda kinds: 0.0, made=made, known=known, held_out=0.0)[0], "train.py", [], [])
+    assert said.sentence.startswith("It does not learn, and with these data it hardly could: ") and why in said.sentence
+    assert said.learns is False
+    assert (said.causes[0].name, said.causes[0].measured) == ("data_unlearnable", True)
+    assert "guess:" not in said.sentence
+
+
+def test_missing_numbers_are_measured_and_named_so_where_no_repair_is_found():
+    made = replace(MADE, data=replace(MADE.data, x=(np.where(X > 1.2, np.nan, X).astype(np.float32),)))
+    said = verdict(search(lambda kinds: 0.0, made=made, known=None)[0], "train.py", [], [])
+    assert {c.name: c.measured for c in said.causes} | {"data_not_finite": True, "output_activation": False} == {
+        c.name: c.measured for c in said.causes
+    }
+
+
+def test_data_that_were_learnt_are_not_blamed():
+    x = np.random.default_rng(0).normal(size=(90, 1, 1))
+    made = case(
+        [("SimpleRNN", {"units": 8, "activation": "tanh"}), dense(1)], "mean_squared_error", x, 300 * x[:, 0, 0]
+    )
+    assert "data_unlearnable" in {cause.name for cause in rank(search(lambda kinds: 0.0, made=made)[0])}
+    found, _ = search(lambda kinds: 0.95 if "targets" in kinds else 0.0, made=made)
+    assert "data_unlearnable" not in {cause.name for cause in rank(found)}
+
+
 def test_a_weak_reference_is_no_proof():
     found, _ = search(lambda kinds: 0.99, known=0.02, held_out=0.9)
     assert (found.learns, found.repair) == (True, None)
@@ -297,8 +339,42 @@ def test_the_same_seed_gives_the_same_verdict():
 
 
 def test_what_did_not_matter_is_said():
-    found, _ = search(lambda kinds: 0.95 if "head" in kinds else 0.0)
-    assert "no dropout" in verdict(found, "train.py", [], []).no_matter
+    said = verdict(search(lambda kinds: 0.95 if "head" in kinds else 0.0)[0], "train.py", [], [])
+    assert {"no dropout", "a wider net"} <= set(said.no_matter) and not said.no_help
+    assert "Not the reason, since the repair learns without these changes" in to_text(said)
+
+
+def test_what_shows_nothing_alone_may_still_be_the_reason():
+    """Behind a softmax over one unit no learning rate can help; beside a sigmoid it may do as well as more epochs."""
+    found, _ = search(lambda kinds: 0.95 if "head" in kinds and kinds & {"epochs", "rate"} else 0.0)
+    said = verdict(found, "train.py", [], [])
+    assert len(said.repair) == 2 and said.confirmed
+    rates = {interventions.say(c, MADE.setup, MADE.data, MADE.task) for c in found.candidates if c.kind == "rate"}
+    assert len(rates) > 1 and rates <= set(said.no_help)
+    assert "Alone none of these helps: " in to_text(said)
+    nothing = verdict(search(lambda kinds: 0.0)[0], "train.py", [], [])
+    assert not nothing.no_matter and "no dropout" in nothing.no_help
+
+
+def test_a_change_that_adds_nothing_beside_any_part_of_the_repair_is_not_the_reason():
+    def said(skill):
+        found, _ = search(lambda kinds: 0.95 if {"head", "inputs"} <= kinds else 0.0)
+        for part, value in ((HEAD, 0.0), (INPUTS, skill)):
+            tried = Tried(frozenset([part, Change("width")]), [Run(0, value, None, 100, (), True, False, 0.0)])
+            found.tried[tried.changes] = tried
+        return verdict(found, "train.py", [], [])
+
+    assert "a wider net" in said(0.0).no_matter
+    assert "a wider net" in said(0.5).no_help
+
+
+@pytest.mark.parametrize(("strength", "place"), [(1e-4, "no_matter"), (0.5, "no_help")])
+def test_a_regularizer_with_which_the_repair_learns_is_not_the_reason_unless_a_sign_speaks(strength, place):
+    l2 = {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": strength}}
+    layers = [dense(8, "sigmoid", kernel_regularizer=l2), dense(1, "softmax")]
+    made = case(layers, "binary_crossentropy", 300 * X, Y, optimizer="SGD")
+    found, _ = search(lambda kinds: 0.95 if {"head", "inputs"} <= kinds else 0.0, made=made)
+    assert "no regularizer" in getattr(verdict(found, "train.py", [], []), place)
 
 
 def test_a_real_net_is_repaired(monkeypatch):

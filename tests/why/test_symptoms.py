@@ -115,6 +115,27 @@ def test_equal_inputs_with_other_targets_bound_what_can_be_learnt():
     assert found([HIDDEN, SIGMOID], BCE, x, y)["data_unlearnable"] == CERTAIN
 
 
+NUMBERS = np.random.default_rng(3).normal(size=(90, 1, 1))
+RNN = ("SimpleRNN", {"units": 4, "activation": "tanh"})
+BOTH_WAYS = ("Bidirectional", {"layer": {"class_name": "LSTM", "config": {"units": 4, "activation": "tanh"}}})
+
+
+@pytest.mark.parametrize(
+    ("layers", "x", "weight"),
+    [
+        ([RNN, LINEAR], NUMBERS, LIKELY),
+        ([("Masking", {}), BOTH_WAYS, LINEAR], NUMBERS, LIKELY),
+        ([RNN, LINEAR], np.repeat(NUMBERS, 3, axis=2), POSSIBLE),  # works, as a dense layer does
+        ([("Embedding", {"input_dim": 9, "output_dim": 4}), RNN, LINEAR], np.arange(90)[:, None], LIKELY),
+        ([RNN, LINEAR], np.repeat(NUMBERS, 3, axis=1), None),
+        ([("Reshape", {"target_shape": [3, 1]}), RNN, LINEAR], np.repeat(NUMBERS, 3, axis=2), None),
+        ([dense(4, "relu"), LINEAR], NUMBERS, None),
+    ],
+)
+def test_a_recurrent_layer_has_nothing_to_remember_of_a_single_time_step(layers, x, weight):
+    assert found(layers, MSE, x, YV).get("data_unlearnable") == weight
+
+
 def test_a_softmax_over_the_batch_is_none_over_the_classes():
     made = case([dense(3), ("Softmax", {"axis": 0})], CCE, X3, ONE_HOT)
     found = symptoms.look(made.setup, made.data, made.task)

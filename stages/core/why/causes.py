@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Fin
 from stages.core.why.symptoms import CERTAIN, LIKELY, Symptom
 
 HEAD_CAUSES = ("output_activation", "output_units", "loss_function", "label_encoding")
-NO_EXPERIMENT = ("metric_only", "penalty_without_effect", "data_unlearnable")
+UNLEARNABLE = "data_unlearnable"
+NO_EXPERIMENT = ("metric_only", "penalty_without_effect", UNLEARNABLE)
 """Causes that no change of the setup shows."""
 
 LEAST = 0.3
@@ -26,7 +27,7 @@ class Cause:
 
     name: str  # one of interventions.CAUSES
     evidence: float  # for the order alone
-    measured: bool  # a change that the repair needs shows it; otherwise it is a sign, a guess
+    measured: bool  # a change that the repair needs shows it, or it is reckoned from the data; otherwise a guess
     text: str
 
 
@@ -42,7 +43,7 @@ def guesses(signs: Iterable[Symptom]) -> list[Cause]:
     for symptom in sorted(signs, key=lambda symptom: -symptom.weight):
         if symptom.weight >= LIKELY:
             strongest.setdefault(symptom.cause, symptom)
-    return [Cause(symptom.cause, symptom.weight, False, symptom.text) for symptom in strongest.values()]
+    return [Cause(symptom.cause, symptom.weight, symptom.reckoned, symptom.text) for symptom in strongest.values()]
 
 
 def _confirmed(found: Findings) -> bool:
@@ -60,7 +61,7 @@ def _all(found: Findings) -> list[Cause]:
     evidence: dict[str, float] = {}
     texts: dict[str, list[str]] = {}
     helps: dict[str, list[str]] = {}
-    measured = set()
+    measured = {symptom.cause for symptom in found.symptoms if symptom.reckoned}
 
     def add(name: str, weight: float, text: str = "") -> None:
         evidence[name] = evidence.get(name, 0.0) + weight
@@ -75,12 +76,8 @@ def _all(found: Findings) -> list[Cause]:
             add(name, (0.6 + 0.4 * effect) * 0.9**place, f"changed in the repair: {interventions.say(change, *say)}")
             if _confirmed(found):
                 measured.add(name)
-    strongest: dict[str, Symptom] = {}
-    for symptom in found.symptoms:
-        if symptom.cause not in strongest or symptom.weight > strongest[symptom.cause].weight:
-            strongest[symptom.cause] = symptom
-    for symptom in strongest.values():
-        add(symptom.cause, _sign(symptom, found), symptom.text)
+    for symptom, weight in _weighed(found):
+        add(symptom.cause, weight, symptom.text)
     for change in found.candidates:
         if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
             name = ordered(interventions.causes(change, *say))[0]
@@ -89,7 +86,7 @@ def _all(found: Findings) -> list[Cause]:
     for name, words in helps.items():
         texts.setdefault(name, []).append(f"alone it helps, too: {' or '.join(words)}")
     if found.reference and (found.by_heart or found.attainable < SOMETHING):
-        add("data_unlearnable", 2.0, f"{found.reference.name} of scikit-learn finds nothing either")
+        add(UNLEARNABLE, 2.0, f"scikit-learn ({found.reference.name}) finds nothing either")
     causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
     if not causes and evidence:
         name = max(evidence, key=evidence.get)
@@ -110,9 +107,20 @@ def ordered(names: tuple[str, ...]) -> list[str]:
     return sorted(names, key=lambda name: HEAD_CAUSES.index(name) if name in HEAD_CAUSES else 0)
 
 
+def _weighed(found: Findings) -> Iterator[tuple[Symptom, float]]:
+    """The strongest sign of each cause with what it weighs; of data that cannot be learnt the others too, for 0."""
+    heard = set()
+    for symptom in sorted(found.symptoms, key=lambda symptom: -symptom.weight):
+        if symptom.cause not in heard or symptom.cause == UNLEARNABLE:
+            yield symptom, 0.0 if symptom.cause in heard else _sign(symptom, found)
+        heard.add(symptom.cause)
+
+
 def _sign(symptom: Symptom, found: Findings) -> float:
     """What a sign weighs: less if its cure was tried and is not needed."""
     weight = 0.9 if symptom.weight >= CERTAIN else 0.45 if symptom.weight >= LIKELY else 0.1
+    if symptom.cause == UNLEARNABLE and symptom.weight < CERTAIN and _confirmed(found):
+        return 0.0  # it was learnt
     if symptom.weight >= CERTAIN or symptom.cause in NO_EXPERIMENT or not _confirmed(found):
         return weight
     needed = any(change in found.repair for change in symptom.changes)

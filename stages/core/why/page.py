@@ -11,7 +11,7 @@ from markupsafe import Markup
 from stages.core.figures.seeds import every_seed
 from stages.core.why.edits import as_diff
 from stages.core.why.interventions import CAUSES
-from stages.core.why.verdict import Verdict
+from stages.core.why.verdict import NO_HELP, NOT_THE_REASON, Verdict
 
 MOST_ROWS = 12
 
@@ -26,7 +26,8 @@ def page(verdict: Verdict, template: str) -> str:
         diff=as_diff(verdict.diff).splitlines(),
         figure=Markup(every_seed(points(verdict), "skill")) if verdict.asked or verdict.fixed else "",
         lists=[
-            ("Not the reason: with this alone it does not learn either", verdict.no_matter),
+            (NOT_THE_REASON, verdict.no_matter),
+            (NO_HELP, verdict.no_help),
             ("Not tried", verdict.not_tried),
             ("Seen without training", verdict.signs),
             ("Notes", verdict.notes),

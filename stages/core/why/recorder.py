@@ -3,8 +3,8 @@
     python recorder.py OUTDIR [--fit N|NAME] [--max-samples N] [--text FILE] -- train.py [arguments...]
 
 It runs under the user's own interpreter and needs nothing but what the script needs: Python 3.8, NumPy, and Keras on
-TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench; under Keras 3 it loads the
-file beside it that understands old spellings. The script runs as it is, as `__main__`, in the current folder. Instead
+TensorFlow, Keras 3 or Keras 2 (`tf.keras`, `tf_keras`). So it imports nothing of regbench but the file beside it that
+understands old spellings. The script runs as it is, as `__main__`, in the current folder. Instead
 of `fit`, `fit_generator` and `train_on_batch` it finds what takes the net, the compile settings, the data and the
 budget; then the process ends.
 
@@ -66,7 +66,7 @@ TAPE = (
     "the script trains in a loop of its own (GradientTape), and only fit can be recorded: "
     "compile the net and call fit on the same data in place of the loop"
 )
-ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
+ADVICE = (  # what else to say of errors that beginners meet, by what Keras or NumPy says
     (
         r"layer '?\"?conv2d\w*'?\"? .*expected min_ndim=4, found ndim=3",
         "Conv2D takes rows, columns and channels: of grey pictures input_shape=(28, 28, 1), x.reshape(-1, 28, 28, 1)",
@@ -74,6 +74,11 @@ ADVICE = (  # what else to say of errors that beginners meet, by what Keras says
     (
         r"layer '?\"?(lstm|gru|simple_rnn|conv1d)\w*'?\"? .*expected (min_)?ndim=3, found ndim=2",
         "it takes steps and features: of one number a step input_shape=(steps, 1), x.reshape(-1, steps, 1)",
+    ),
+    (
+        r"only 0-dimensional arrays can be converted to Python scalars",
+        "an array stands where a number must; before 2.4 NumPy took one with a single element: write .item() behind "
+        "it, or name a Python with an older NumPy by --python",
     ),
 )
 GRAPH = re.compile(r"\s*(Detected at node|File \"|<stack traces|\[\[|Errors may have|Original stack|\d+ root error)")
@@ -1169,6 +1174,7 @@ class Recorder:
         sys.meta_path.append(self.absent)
         builtins.__import__ = watched
         builtins.input = self.answer
+        self.spellings.of_numpy(np, self.tell, self.code.is_user)
         np.random.seed = self.watch_seed(np.random.seed, "numpy.random.seed")
         random.seed = self.watch_seed(random.seed, "random.seed")
 
@@ -1833,7 +1839,8 @@ def error_line(error):
         said = [line.strip() for line in text.splitlines()[1:] if line.strip() and not GRAPH.match(line)]
         first = said[0] if said else first
     said = one_line(f"{type(error).__name__}: {first}" if first else type(error).__name__)
-    return said + next((f" ({words})" for pattern, words in ADVICE if re.search(pattern, said)), "")
+    whole = f"{said} {error.__cause__ or ''}"  # NumPy says in the cause what kind of sequence it was
+    return said + next((f" ({words})" for pattern, words in ADVICE if re.search(pattern, whole)), "")
 
 
 def trains_nothing(arguments):

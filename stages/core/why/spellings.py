@@ -1,8 +1,8 @@
 """Spellings of Keras 1 and 2 that Keras 3 dropped, understood in the process of a recorded script alone.
 
 `apply` is called by `recorder.py` as soon as the script has imported Keras 3. What it translates is told, so that a
-verdict can say it. Where Keras 3 knows a spelling, Keras 3's meaning holds. `LIBRARIES` does the same for what pandas
-and scikit-learn dropped; it needs no Keras.
+verdict can say it. Where Keras 3 knows a spelling, Keras 3's meaning holds. `of_numpy` and `LIBRARIES` do the same for
+what NumPy, pandas and scikit-learn dropped; they need no Keras.
 """
 
 import functools
@@ -108,6 +108,31 @@ TENSORFLOW_1 = {  # optimizers of tf.train, and Keras' own
     "GradientDescentOptimizer": "SGD",
     "MomentumOptimizer": "SGD",
     "RMSPropOptimizer": "RMSprop",
+}
+
+
+NUMPY = {  # names that NumPy dropped, by what they stood for: a type of Python's, or a name that NumPy has
+    **{kind.__name__: kind for kind in (bool, int, float, complex, object, str)},
+    **{"long": int, "unicode": str, "object0": object, "issubclass_": issubclass},
+    **{
+        "bool8": "bool_",
+        "float_": "float64",
+        "complex_": "complex128",
+        "cfloat": "complex128",
+        "longfloat": "longdouble",
+    },
+    **{
+        "singlecomplex": "complex64",
+        "longcomplex": "clongdouble",
+        "string_": "bytes_",
+        "unicode_": "str_",
+        "str0": "str_",
+    },
+    **dict.fromkeys(("Inf", "Infinity", "infty", "PINF"), "inf"),
+    **{"NINF": "-inf", "NaN": "nan", "NAN": "nan", "PZERO": "0.0", "NZERO": "-0.0"},
+    **{"product": "prod", "cumproduct": "cumprod", "alltrue": "all", "sometrue": "any", "round_": "round"},
+    **{"in1d": "isin", "trapz": "trapezoid", "row_stack": "vstack", "mat": "asmatrix", "rank": "ndim"},
+    **{"asscalar": "ndarray.item", "asfarray": "asarray", "msort": "sort", "find_common_type": "result_type"},
 }
 
 
@@ -761,17 +786,7 @@ def _categorical(modules, tell):
 
 
 def _others():
-    """What went from the libraries that come along in such scripts."""
-    for name, kind in (
-        ("int", int),
-        ("float", float),
-        ("object", object),
-        ("str", str),
-        ("bool", bool),
-        ("float_", np.float64),
-    ):
-        if name not in vars(np):
-            setattr(np, name, kind)
+    """What went from TensorFlow."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         v1, seed = tensorflow.compat.v1, {"set_random_seed": tensorflow.random.set_seed}
@@ -781,7 +796,36 @@ def _others():
         _add(tensorflow.train, {name: getattr(v1.train, name) for name in TENSORFLOW_1})
 
 
-# --- pandas and scikit-learn, as they come into the process ---------------------------------------------------------
+# --- NumPy, and pandas and scikit-learn as they come into the process ------------------------------------------------
+
+
+def of_numpy(numpy, tell, is_user):
+    """Teach NumPy the names that it dropped; told is what the user's own files ask for (`is_user(file)`)."""
+    original = vars(numpy).get("__getattr__")
+    changed = {  # where the new name alone would mean something else
+        "NINF": -numpy.inf,
+        "PZERO": 0.0,
+        "NZERO": -0.0,
+        "in1d": lambda ar1, *args, **words: numpy.isin(numpy.ravel(ar1), *args, **words),
+        "asscalar": lambda a: numpy.asarray(a).item(),
+        "asfarray": lambda a, dtype=numpy.float64: numpy.asarray(a, dtype),
+        "msort": lambda a: numpy.sort(a, axis=0),
+        "find_common_type": lambda array_types, scalar_types: numpy.result_type(*array_types, *scalar_types),
+    }
+
+    def find(name):
+        if name not in NUMPY:
+            if original is not None:
+                return original(name)
+            raise AttributeError(f"module 'numpy' has no attribute {name!r}")
+        new = NUMPY[name]
+        if is_user(sys._getframe(1).f_code.co_filename):
+            tell(f"np.{name}", f"np.{new}" if isinstance(new, str) else new.__name__)
+        if name in changed:
+            return changed[name]
+        return getattr(numpy, new) if isinstance(new, str) else new
+
+    numpy.__getattr__ = find
 
 
 class _Places:

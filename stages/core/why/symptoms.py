@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from stages.core.why.task import Task
 CERTAIN, LIKELY, POSSIBLE = 1.0, 0.6, 0.25
 """How surely a sign is a fault: it cannot work as it is; it seldom does; it often does no harm."""
 
+RECKONED = ("data_unlearnable", "data_not_finite")
+"""Causes that are no guess where their sign is certain: it is reckoned from the data."""
+
 
 @dataclass(frozen=True)
 class Symptom:
@@ -28,10 +32,21 @@ class Symptom:
     text: str  # what is seen, a sentence
     changes: tuple[Change, ...] = ()  # what would undo it
 
+    @property
+    def reckoned(self) -> bool:
+        """Whether the data themselves show it, whatever an experiment finds."""
+        return self.weight >= CERTAIN and self.cause in RECKONED
+
 
 Look = Callable[[Setup, Data, Task], Iterator[Symptom]]
 
 HEAD = (Change("head"),)
+
+KEEP_STEPS = (  # layers behind which a sequence has as many time steps as before, and wrappers of a recurrent layer
+    *("InputLayer", "Masking", "Normalization", "Rescaling", "BatchNormalization", "LayerNormalization"),
+    *("Dense", "TimeDistributed", "Activation", "Bidirectional", "Sequential", "Functional"),
+    *nets.DROPOUTS,
+)
 
 
 def look(setup: Setup, data: Data, task: Task, record: Record | None = None) -> list[Symptom]:
@@ -154,7 +169,8 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
             continue
         most = float(np.abs(numbers).max())
         if most == 0:
-            yield Symptom("data_unlearnable", CERTAIN, "all inputs are 0")
+            weight = CERTAIN if len(data.x) == 1 else POSSIBLE
+            yield Symptom("data_unlearnable", weight, "all numbers of an input are 0")
         elif most > 20:
             weight = LIKELY if most >= 100 else POSSIBLE
             yield Symptom("input_scale", weight, f"inputs up to {most:.4g}, where about 1 is usual", scale)
@@ -217,8 +233,26 @@ def _order(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
 
 def _learnable(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     if (most := tasks.ceiling(task, data)) < 0.9:
-        text = f"equal inputs have different targets: no net can fit more than {most:.0%} of the way from guessing"
+        share = f"more than {math.ceil(round(100 * most, 6))}% of the way from guessing to perfect"
+        text = f"equal inputs have different targets, so no net can come {share}"
         yield Symptom("data_unlearnable", CERTAIN if most < 0.2 else POSSIBLE, text)
+
+
+def _one_step(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
+    """A recurrent layer whose samples are one time step long: of a single number there, memory was surely meant."""
+    x = data.x[0]
+    if len(data.x) > 1 or x.ndim not in (2, 3) or x.shape[1] != 1:
+        return
+    keeping = KEEP_STEPS if x.ndim == 3 else (*KEEP_STEPS, "Embedding")  # which makes steps of a row of numbers
+    first = next((layer for layer in nets.layers(setup.net) if nets.kind(layer) not in keeping), None)
+    words = x.ndim == 2 and not interventions.fed_to_embedding(setup)
+    if first is None or words or nets.kind(first) not in nets.RECURRENT:
+        return
+    text = (
+        f"each sample is a single time step, so within it there is nothing that the {nets.kind(first)} could remember "
+        "(it takes samples × time steps × features)"
+    )
+    yield Symptom("data_unlearnable", LIKELY if x.size == data.n else POSSIBLE, text)
 
 
 def _imbalance(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
@@ -360,6 +394,7 @@ CHECKS: tuple[Look, ...] = (
     _targets,
     _order,
     _learnable,
+    _one_step,
     _imbalance,
     _hidden,
     _regularization,

@@ -11,7 +11,7 @@ from scipy import stats
 
 from stages.core.results.statistics import LEVEL, describe, holm, paired_difference
 from stages.core.why import interventions
-from stages.core.why.causes import Cause, causes_of, guesses, ordered, rank
+from stages.core.why.causes import UNLEARNABLE, Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
 from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried, gain_of
@@ -23,6 +23,11 @@ MEASURES = {
     "labels": "balanced accuracy of each label",
     "values": "R²",
 }
+TAKEN_OUT = (Change("dropout"), Change("penalty"), Change("batch_norm"))
+"""Changes that take something out of the net: what learns with it still there acquits it."""
+
+NOT_THE_REASON = "Not the reason, since the repair learns without these changes and alone none of them helps"
+NO_HELP = "Alone none of these helps"
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ class Verdict:
     attainable: float | None
     reference: str | None
     table: list[Line]
-    no_matter: list[str]
+    no_matter: list[str]  # not the reason, by what was seen
+    no_help: list[str]  # of no help alone; whether beside others, nobody looked
     not_tried: list[str]
     signs: list[str]
     notes: list[str] = field(default_factory=list)
@@ -93,9 +99,11 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     words = _words(found)
     repair = sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
     steps = [Step(c.kind, c.value, words(c), _cause_of(c, found, causes)) for c in repair]
+    idle = _idle(found)
+    acquitted = [change for change in idle if _acquitted(change, found, causes)]
     return Verdict(
         script=script,
-        learns=found.learns,
+        learns=False if found.learns is None and _impossible(found) else found.learns,
         sentence=_sentence(found, causes, steps, asked, fixed, difference),
         causes=causes,
         repair=steps,
@@ -108,7 +116,8 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
         attainable=found.attainable or None,
         reference=found.reference and f"{found.reference.name}, cross-validated skill {found.reference.skill:.2f}",
         table=_table(found, words),
-        no_matter=_no_matter(found, words),
+        no_matter=[words(change) for change in idle if change in acquitted],
+        no_help=[words(change) for change in idle if change not in acquitted],
         not_tried=_not_tried(found, words),
         signs=[symptom.text for symptom in found.symptoms],
         notes=notes + _notes(found),
@@ -141,6 +150,7 @@ def untried(script: str, reason: str, notes: list[str], signs: Sequence[Symptom]
         reference=None,
         table=[],
         no_matter=[],
+        no_help=[],
         not_tried=[],
         signs=[symptom.text for symptom in signs],
         notes=notes,
@@ -211,13 +221,37 @@ def together(changes: Changes, words: Callable[[Change], str]) -> str:
     return ", ".join(words(c) for c in sorted(changes, key=lambda c: interventions.ORDER[c.kind]))
 
 
-def _no_matter(found: Findings, words: Callable[[Change], str]) -> list[str]:
+def _idle(found: Findings) -> list[Change]:
     """Single changes that were tried and alone add nothing, unless the repair needs them."""
     if found.learns is not False:
         return []
     needed = {change.kind for change in found.repair or ()}
     tried = [c for c in found.candidates if (t := found.tried.get(frozenset([c]))) and t.runs]
-    return [words(c) for c in tried if gain_of(c, found) < GAIN / 2 and c.kind not in needed]
+    return [c for c in tried if gain_of(c, found) < GAIN / 2 and c.kind not in needed]
+
+
+def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
+    """Whether what was seen shows that a change which adds nothing alone is not the reason.
+
+    The net learns without it, and it adds nothing beside the rest of the repair, whichever part is left out: so it
+    does not stand in for one. What the repair leaves in the net and no sign speaks of was seen beside all of it.
+    """
+    if not (found.repair and found.confirmation and found.confirmation.certain):
+        return False
+    case = found.case
+    shown = interventions.causes(change, case.setup, case.data, case.task)
+    if any(cause.name in shown for cause in causes):
+        return False
+    if change in TAKEN_OUT and not any(symptom.cause in shown for symptom in found.symptoms):
+        return True
+    return all(_adds_nothing(change, found.repair - {part}, found) for part in found.repair)
+
+
+def _adds_nothing(change: Change, beside: Changes, found: Findings) -> bool:
+    """Whether a change was tried beside others, and the net was no better than with these."""
+    without, with_it = found.tried.get(beside), found.tried.get(beside | {change})
+    seen = without and without.runs and with_it and with_it.runs
+    return bool(seen) and with_it.skill - without.skill < GAIN / 2
 
 
 def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
@@ -238,7 +272,7 @@ def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
 def _notes(found: Findings) -> list[str]:
     notes = []
     skills = found.asked.skills
-    if len(skills) > 1 and skills.min() < 0.5 * skills.max():
+    if len(skills) > 1 and skills.max() >= SOMETHING and skills.min() < 0.5 * skills.max():
         low = int((skills < 0.5 * skills.max()).sum())
         notes.append(f"As asked, {low} of {len(skills)} seeds learn much less than the best one.")
     if found.interrupted:
@@ -328,21 +362,47 @@ def _listed(words: list[str]) -> str:
 
 def _nothing_to_learn(found: Findings) -> str:
     """That the data do not allow it; empty if they do, or nobody knows."""
-    if found.by_heart:
+    if not found.asked.runs:
+        return ""
+    if _impossible(found):
+        return f"It does not learn, and with these data it hardly could: {'; '.join(_data_signs(found))}."
+    perhaps = "".join(f" A possible reason: {text}." for text in _data_signs(found))
+    if found.by_heart and found.asked.skill >= SOMETHING:
         return (
             f"It learns at most by heart (skill {found.asked.skill:.2f} on its training samples): on samples that "
-            "it was not trained on, neither it nor anything that was tried nor scikit-learn is better than guessing."
+            "it was not trained on, neither it nor anything that was tried nor scikit-learn is surely better than "
+            f"guessing.{perhaps}"
+        )
+    if found.by_heart:
+        return (
+            "It does not learn, and these data may not allow it: on samples that they were not trained on, neither "
+            "scikit-learn's models nor any net that was looked at here is surely better than guessing."
+            f"{perhaps}"
         )
     if found.attainable < SOMETHING and found.reference:
         return (
             "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
-            f"{found.reference.skill:.2f}, and no change here does better."
+            f"{found.reference.skill:.2f}, and no change here does better.{perhaps}"
         )
     return ""
 
 
+def _impossible(found: Findings) -> bool:
+    """Whether it learns nothing, and by what is reckoned from the data no net could."""
+    certain = any(symptom.cause == UNLEARNABLE and symptom.reckoned for symptom in found.symptoms)
+    return bool(certain and found.asked.runs and found.asked.skill < SOMETHING)
+
+
+def _data_signs(found: Findings) -> list[str]:
+    """What speaks for data from which the targets cannot be learnt, the surest first."""
+    return [symptom.text for symptom in found.symptoms if symptom.cause == UNLEARNABLE]
+
+
 def _guess(causes: list[Cause]) -> str:
-    return f" The likeliest cause, a guess: {CAUSES[causes[0].name]} ({causes[0].text})." if causes else ""
+    if not causes:
+        return ""
+    how = "measured in the data" if causes[0].measured else "a guess"
+    return f" The likeliest cause, {how}: {CAUSES[causes[0].name]} ({causes[0].text})."
 
 
 def _not_known(found: Findings) -> str:
@@ -376,7 +436,9 @@ def to_text(v: Verdict) -> str:
     if v.table and not (v.learns and not v.repair):
         parts += ["", *_rows(v.table)]
     if v.no_matter:
-        parts += ["", "Not the reason; with this alone it does not learn either: " + "; ".join(v.no_matter) + "."]
+        parts += ["", f"{NOT_THE_REASON}: {'; '.join(v.no_matter)}."]
+    if v.no_help:
+        parts += ["", f"{NO_HELP}: {'; '.join(v.no_help)}."]
     if v.not_tried:
         parts.append("Not tried: " + "; ".join(v.not_tried) + ".")
     parts += v.notes
