@@ -13,7 +13,9 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.why import keras2, recorder, scripts, spellings
+from stages.core.why.net import scales_inputs
 from stages.core.why.record import record
+from stages.core.why.setup import from_record
 
 OLD = """
 from sklearn.cross_validation import train_test_split
@@ -680,3 +682,29 @@ def test_keras_2_by_tf_keras(tensorflow, folder, monkeypatch):
     assert found.custom == ["operation tf.math.multiply"]  # `* 2.0` is an operation of TensorFlow there
     assert found.compiled.losses[0].config == {"delta": 2.0}
     assert found.compiled.optimizer.config["clipnorm"] == 1.0
+
+
+ADAPTED = """
+import numpy as np, keras
+x = np.random.default_rng(0).normal([500, -3], [90, 0.1], (40, 2))
+scale = keras.layers.Normalization()
+scale.adapt(x)
+words = keras.layers.Embedding(9, 2, weights=[np.full((9, 2), 7.0)], trainable=False, name="words")
+first = keras.Input((2,))
+both = keras.layers.Concatenate()([scale(first), keras.layers.Flatten()(words(first[:, :1] * 0))])
+net = keras.Model(first, keras.layers.Dense(1)(both))
+net.compile("sgd", "mse")
+net.fit(x, x[:, :1], epochs=2)
+"""
+
+
+def test_what_no_seed_draws_is_kept(folder):
+    """What a layer was adapted to and an embedding that was handed over are state of the script, not of a seed."""
+    from stages.core.why.trainer import Program
+
+    setup, data = from_record(record(write(folder, "adapted.py", ADAPTED)))
+    net = Program(setup, data)._model(3)
+    (scaled,) = [layer for layer in net.layers if type(layer).__name__ == "Normalization"]
+    assert np.asarray(scaled(data.x[0])).std(axis=0) == pytest.approx([1, 1], rel=1e-3)
+    assert np.asarray(net.get_layer("words").get_weights()[0]) == pytest.approx(7.0)
+    assert scales_inputs(setup.net)

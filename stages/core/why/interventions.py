@@ -636,7 +636,8 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
         found.append(Change("targets"))
     factors = [Change("rate", factor) for factor in rates(setup)]
     found += factors[:2]
-    if not fed_to_embedding(setup) and all(x.dtype.kind not in "USO" for x in data.x):
+    adapted = nets.count(setup.net, "Normalization") and nets.scales_inputs(setup.net)  # to the inputs as they are
+    if not fed_to_embedding(setup) and not adapted and all(x.dtype.kind not in "USO" for x in data.x):
         found.append(Change("inputs"))
     if setup.optimizer["class_name"] != "Adam":
         found.append(Change("optimizer", ("Adam", 0.001)))

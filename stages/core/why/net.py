@@ -199,6 +199,14 @@ def hidden_activations(net: Net) -> list[str]:
     return found
 
 
+def scales_inputs(net: Net) -> bool:
+    """Whether the net itself scales its inputs; a Normalization layer does so once it was adapted."""
+    return any(
+        kind(layer) == "Rescaling" or (kind(layer) == "Normalization" and layer["config"].get("mean") is not None)
+        for layer in layers(net)
+    )
+
+
 def count(net: Net, *kinds: str) -> int:
     return sum(kind(layer) in kinds for layer in layers(net))
 

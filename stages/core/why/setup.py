@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,9 @@ MEMORY = 50_000_000
 
 MOST_HELD_OUT = 2000
 """Held-out samples that are kept: no more are looked at."""
+
+DRAWN = 0.051
+"""Keras draws embeddings between -0.05 and 0.05, unless a script says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,12 @@ def from_record(record: Record) -> tuple[Setup, Data]:
     The record must hold the net (`model_json`) and targets.
     """
     train, held_out = record.train, record.validation
-    weights = None if record.weights_origin == "fresh" else record.weights
+    net = json.loads(record.model_json)
+    weights = _given_embeddings(net, record.weights) if record.weights_origin == "fresh" else record.weights
     compiled = record.compiled
     optimizer = compiled.optimizer
     setup = Setup(
-        net=without_build_shapes(json.loads(record.model_json)),
+        net=without_build_shapes(_with_adapted(net, record.weights)),
         optimizer={"class_name": optimizer.name, "config": optimizer.config},
         losses=tuple(loss and {"name": loss.name, "config": loss.config} for loss in compiled.losses),
         epochs=max(1, record.budget.epochs - record.budget.initial_epoch),
@@ -112,7 +117,7 @@ def from_record(record: Record) -> tuple[Setup, Data]:
         steps_per_epoch=record.budget.steps_per_epoch,
         loss_weights=compiled.loss_weights and tuple(compiled.loss_weights),
         class_weight=record.class_weight,
-        weights=weights,
+        weights=weights or None,
     )
     x, y, weight = _thinned(train, record.input_shapes)
     setup = replace(setup, samples_each=max(1.0, (train.samples.total or train.samples.kept) / len(x[0])))
@@ -144,6 +149,30 @@ def without_build_shapes(net: Net) -> Net:
 
     strip(net)
     return net
+
+
+def _with_adapted(net: Net, weights: Mapping[str, list[np.ndarray]]) -> Net:
+    """The net with what its Normalization layers were adapted to, which is in no config and which no seed draws."""
+    net = copy.deepcopy(net)
+    for layer in net["config"].get("layers", []):
+        found = weights.get(layer["config"].get("name", ""), [])[:2]
+        if layer["class_name"] == "Normalization" and len(found) == 2 and ((found[0] != 0) | (found[1] != 1)).any():
+            layer["config"] |= {"mean": found[0].tolist(), "variance": found[1].tolist()}
+    return net
+
+
+def _given_embeddings(net: Net, weights: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    """The matrices of embeddings that were handed over: with values that Keras does not draw by itself."""
+    usual = {
+        layer["config"].get("name", "")
+        for layer in net["config"].get("layers", [])
+        if layer["class_name"] == "Embedding" and "RandomUniform" in str(layer["config"].get("embeddings_initializer"))
+    }
+    return {
+        name: arrays
+        for name, arrays in weights.items()
+        if name in usual and arrays and np.abs(arrays[0]).max(initial=0) > DRAWN
+    }
 
 
 def _thinned(

@@ -165,7 +165,7 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
             numbers = numbers[np.isfinite(numbers)]
             if not numbers.size:
                 continue
-        if _rescaled(setup):
+        if nets.scales_inputs(setup.net):
             continue
         most = float(np.abs(numbers).max())
         if most == 0:
@@ -184,11 +184,6 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
             if spread.size > 1 and spread.max() > 100 * spread.min() and not interventions.looks_like_image(x):
                 text = f"columns of very different scale (deviations {spread.min():.2g} to {spread.max():.2g})"
                 yield Symptom("input_scale", POSSIBLE, text, scale)
-
-
-def _rescaled(setup: Setup) -> bool:
-    """Whether the net itself scales its inputs."""
-    return nets.count(setup.net, "Rescaling", "Normalization") > 0
 
 
 def _targets(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
