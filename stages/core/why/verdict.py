@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ MEASURES = {
 TAKEN_OUT = (Change("dropout"), Change("penalty"), Change("batch_norm"))
 """Changes that take something out of the net: what learns with it still there acquits it."""
 
-NOT_THE_REASON = "Not the reason, since the repair learns without these changes and alone none of them helps"
+NOT_THE_REASON = "What these change is not the reason (the repair does without them, and alone none of them helps)"
 NO_HELP = "Alone none of these helps"
 
 
@@ -262,6 +263,8 @@ def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
         tried = found.tried.get(frozenset([change]))
         if tried is None or not tried.runs:
             reason = tried and (tried.error or tried.lost)
+            if reason and reason == found.asked.error:
+                reason = "stopped by the same error"
             missing.setdefault(reason, []).append(words(change))
     if found.shortened:
         more = f"more than {found.shortened} of the {found.asked.asked_steps} steps that the script asks for"
@@ -455,8 +458,8 @@ def _rows(table: list[Line], most: int = 20) -> list[str]:
         interval = f" [{line.low:+.2f}, {line.high:+.2f}]" if line.low is not None else ""
         difference = f"{line.difference:+.2f}{interval}" if line.difference is not None else "–"
         p_value = "–" if line.p_value is None else "<0.001" if line.p_value < 0.001 else f"{line.p_value:.2g}"
-        words = line.changes if len(line.changes) <= 62 else line.changes[:59] + "…"
-        rows.append(f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}")
+        *above, words = wrap(line.changes, 62, subsequent_indent="  ", break_long_words=False)
+        rows += [*above, f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}"]
     if len(table) > most:
         rows.append(f"… and {len(table) - most} more sets of changes")
     return rows
