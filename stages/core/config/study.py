@@ -124,7 +124,7 @@ class Claims(Schema):
 
 
 class Verdict(Schema):
-    """What a study tells the person who asked: one sentence each, and what to write, if it is code. All of `holds` must hold."""
+    """What a study tells the person who asked: one sentence each, and the code, if any. All of `holds` must hold."""
 
     holds: Annotated[list[str], Field(min_length=1)]
     needs: list[str] = []

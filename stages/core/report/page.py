@@ -191,7 +191,7 @@ def _reading(translator: Translator) -> list[Markup]:
 
 
 def _breakable(code: str) -> Markup:
-    """Code, one statement a line, whose lines break behind an `=` or an opening bracket before they break inside a name."""
+    """Code, one statement a line; it breaks behind an `=` or an opening bracket before it breaks inside a name."""
     return Markup("<wbr>").join(re.split(r"(?<=[=(])(?![=)])", answers.one_a_line(code)))
 
 
