@@ -402,6 +402,18 @@ def test_a_change_that_adds_nothing_beside_any_part_of_the_repair_is_not_the_rea
     assert "a wider net" in said(0.5).no_help
 
 
+def test_what_makes_one_of_three_seeds_learn_is_of_some_help():
+    class Sometimes(Trainer):
+        def skill(self, trial, seed):
+            return 0.9 if Change("width") in trial.changes and len(trial.changes) == 1 and seed == 0 else 0.0
+
+    trainer = Sometimes(None)
+    known = Reference(0.95, "ridge regression", 90)
+    found = Search(MADE, [], trainer.run, LIMITS, lambda: known, clock=lambda: trainer.now).go()
+    said = verdict(found, "train.py", [], [])
+    assert "no dropout" in said.no_help and "a wider net" not in said.no_help + said.no_matter
+
+
 @pytest.mark.parametrize(("strength", "place"), [(1e-4, "no_matter"), (0.5, "no_help")])
 def test_a_regularizer_with_which_the_repair_learns_is_not_the_reason_unless_a_sign_speaks(strength, place):
     l2 = {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": strength}}

@@ -15,7 +15,7 @@ from stages.core.why import interventions
 from stages.core.why.causes import UNLEARNABLE, Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried, gain_of
+from stages.core.why.search import GAIN, HOLD_OUT, NOTHING, SOMETHING, Changes, Findings, Tried
 from stages.core.why.symptoms import Symptom
 
 MEASURES = {
@@ -227,8 +227,7 @@ def _idle(found: Findings) -> list[Change]:
     if found.learns is not False:
         return []
     needed = {change.kind for change in found.repair or ()}
-    tried = [c for c in found.candidates if (t := found.tried.get(frozenset([c]))) and t.runs]
-    return [c for c in tried if gain_of(c, found) < GAIN / 2 and c.kind not in needed]
+    return [c for c in found.candidates if c.kind not in needed and _adds_nothing(c, NOTHING, found)]
 
 
 def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
@@ -249,10 +248,12 @@ def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
 
 
 def _adds_nothing(change: Change, beside: Changes, found: Findings) -> bool:
-    """Whether a change was tried beside others, and the net was no better than with these."""
+    """Whether a change was tried beside others, and the net was no better than with these, nor were a few seeds."""
     without, with_it = found.tried.get(beside), found.tried.get(beside | {change})
-    seen = without and without.runs and with_it and with_it.runs
-    return bool(seen) and with_it.skill - without.skill < GAIN / 2
+    if with_it is None or not with_it.runs or without is None or not (without.runs or without.error):
+        return False
+    gains = with_it.skill - without.skill, np.mean(with_it.skills) - np.mean(without.skills if without.runs else 0.0)
+    return max(gains) < GAIN / 2
 
 
 def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
