@@ -169,6 +169,18 @@ def test_text_labels_become_numbers_where_the_head_is_right():
     assert task.names == (0, 1)
 
 
+@pytest.mark.parametrize(("units", "activation", "other"), [(3, "softmax", "labels"), (1, "sigmoid", "head")])
+def test_where_only_the_labels_are_amiss_they_are_the_only_change(units, activation, other):
+    """In everything at once they are numbered from 0 all the same, and once."""
+    x, y = blobs(classes=3)
+    made = case([dense(8, "relu"), dense(units, activation)], "sparse_categorical_crossentropy", x, y + 1)
+    kinds = [change.kind for change in candidates(made.setup, made.data, made.task)]
+    assert "labels" in kinds and ("head" in kinds) == (other == "head")
+    every = everything(made.setup, made.data, made.task)
+    assert {change.kind for change in every} & {"head", "labels"} == {other}
+    assert np.array_equal(changed(made, *every)[1].y[0].astype(int).ravel(), y)
+
+
 def test_an_autoencoder_is_narrow_on_purpose():
     made = case([dense(2, "relu"), dense(2)], MSE, X, X.astype(np.float32))
     assert Change("width") not in candidates(made.setup, made.data, made.task)

@@ -10,6 +10,12 @@ def one_line(text: Any) -> str:
     return " ".join(str(text).split())
 
 
+def first_sentence(text: Any) -> str:
+    """What an error says, on one line: its first sentence, and what it says it received, but no dump of numbers."""
+    first, *others = re.split(r"(?<=[.!?])\s+(?=[A-Z])", one_line(text))
+    return " ".join([first, *(more for more in others if more.startswith(("Received", "Expected", "Got ")))])
+
+
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, also in a cell of a table, on one line."""
     return re.sub(r"([\\|*_`<>\[\]~$])", r"\\\1", one_line(text))

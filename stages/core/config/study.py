@@ -124,13 +124,13 @@ class Claims(Schema):
 
 
 class Verdict(Schema):
-    """What a study tells the person who asked: one sentence each, and what to write. All of `holds` must hold."""
+    """What a study tells the person who asked: one sentence each, and the code, if any. All of `holds` must hold."""
 
     holds: Annotated[list[str], Field(min_length=1)]
     needs: list[str] = []
     cause: str
     change: str
-    snippet: str
+    snippet: str = ""
     sure: str
     otherwise: str
 

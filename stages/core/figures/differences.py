@@ -132,7 +132,7 @@ def _handles(study: style.Study, table: pd.DataFrame) -> list[Any]:
     handles = []
     if table["p_holm"].notna().any():
         handles += [style.mark("filled: more than noise (Holm-adjusted p < 0.05)", "o", style.MUTED)]
-        handles += [style.mark("hollow: not told from noise", "o", style.MUTED, "white")]
+        handles += [style.mark("hollow: not told from noise once all rows are counted", "o", style.MUTED, "white")]
     handles += [style.mark(f"small dots: each of {style.seeds_text(study)}", ".", style.FAINT)]
     if table["difference_low"].notna().any():
         handles += [style.mark("95 % interval of the difference", "", style.MUTED, line="-")]

@@ -191,8 +191,8 @@ def _reading(translator: Translator) -> list[Markup]:
 
 
 def _breakable(code: str) -> Markup:
-    """Code whose lines break behind an `=` or an opening bracket before they break inside a name."""
-    return Markup("<wbr>").join(re.split(r"(?<=[=(])(?![=)])", code))
+    """Code, one statement a line; it breaks behind an `=` or an opening bracket before it breaks inside a name."""
+    return Markup("<wbr>").join(re.split(r"(?<=[=(])(?![=)])", answers.one_a_line(code)))
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -140,7 +140,7 @@ def tipping(shown: Mapping[str, Any], table: pd.DataFrame, t: Translator) -> Tab
         Column("epochs", t.word("epochs"), [_number(line["epochs"], "g") for line in lines]),
         *(
             Column(name, t.word(f"tipping_{name}"), [_number(line[name], "g") for line in lines])
-            for name in ("own", "best", "best_low", "best_high", "learns", "stops")
+            for name in ("best", "best_low", "best_high", "learns", "stops", "own")
         ),
     ]
     return _layout("tipping-table", t.word("tipping_caption"), columns)

@@ -285,6 +285,10 @@ class Row:
         ours, theirs = self._curve(quantity, epoch), self._curve(quantity, epoch, other)
         return f"{ours['mean'] - theirs['mean']:+.4f}"
 
+    def after(self, quantity: str, epoch: int) -> str:
+        """The mean of a quantity of the learning curves, as Keras prints them, after an epoch; errors as in `mean_after`."""
+        return f"{self._curve(quantity, epoch)['mean']:.4f}"
+
     def not_finite(self, quantity: str, epoch: int) -> int:
         """Seeds in which a quantity of the learning curves is not finite after an epoch.
 
@@ -348,7 +352,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the study tells the person who asked: four sentences, Markdown on one line each, and a line of Keras."""
+    """What the study tells the person who asked: four sentences, Markdown on one line each, and a line of Keras, which may be
+    empty."""
 
     cause: str
     change: str
@@ -400,6 +405,11 @@ def to_markdown(answers: Iterable[tuple[Mapping[str, Any], Frames]]) -> str:
         UserError: a template is wrong, or no verdict holds; it names study and place.
     """
     return "\n\n".join([INTRODUCTION, *(_section(study, frames) for study, frames in answers)]) + "\n"
+
+
+def one_a_line(snippet: str) -> str:
+    """The statements of a snippet, one a line."""
+    return snippet.replace("; ", "\n")
 
 
 def link(study: Mapping[str, Any]) -> str:
@@ -472,7 +482,7 @@ def _section(study: Mapping[str, Any], frames: Frames) -> str:
             f"## {escape(study['title'])}",
             f"**Question.** {escape(study['question'])}",
             f"**Verdict.** {verdict.cause} {verdict.change} {verdict.sure} {verdict.otherwise}",
-            f"```python\n{verdict.snippet}\n```",
+            *([f"```python\n{one_a_line(verdict.snippet)}\n```"] if verdict.snippet else []),
             f"**The page claims.** {escape(study['claim'])} *({link(study)})*",
             f"**Measured** ([table](tables/{name}.md), {data}, {seeds} a row). {found.measured}",
             "**Does it hold?**",

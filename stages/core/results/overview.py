@@ -65,9 +65,10 @@ def _said(study: Study, verdict: Verdict) -> str:
     name = f"[{escape(study['title'])}](tables/{study['name']}.md)"
     if study["url"]:
         name += f" ([page]({study['url']}))"
+    code = f" `{verdict.snippet}`" if verdict.snippet else ""
     return (
         f"- **{name}.** *{escape(study['question'])}*\n"
-        f"  - {verdict.cause} **{verdict.change}** `{verdict.snippet}`\n"
+        f"  - {verdict.cause} **{verdict.change}**{code}\n"
         f"  - How sure: {verdict.sure} {verdict.otherwise}"
     )
 

@@ -658,10 +658,11 @@ def candidates(setup: Setup, data: Data, task: Task) -> list[Change]:
 
 
 def _same_head(setup: Setup, task: Task) -> bool:
+    """Whether the net has the right head; what numbers its labels are is a change of its own."""
     head = right_head(setup, task)
     now = Head(nets.output_units(setup.net) or 0, nets.output_activation(setup.net), setup.loss)
     nothing_behind = not any(nets.kind(layer) in nets.DROPOUTS for layer in nets.tail(setup.net))
-    return now == head and not setup.from_logits and not recoded(setup, task) and nothing_behind
+    return now == head and not setup.from_logits and nothing_behind
 
 
 def _net_changes(setup: Setup, task: Task) -> list[Change]:
@@ -746,6 +747,7 @@ def everything(setup: Setup, data: Data, task: Task) -> tuple[Change, ...]:
     found = candidates(setup, data, task)
     wanted = {
         "head",
+        "labels",
         "finite",
         "inputs",
         "targets",
@@ -760,6 +762,8 @@ def everything(setup: Setup, data: Data, task: Task) -> tuple[Change, ...]:
     if not wrong_parts(setup, task, data):
         wanted.remove("head")
     chosen = {change.kind: change for change in found if change.kind in wanted}
+    if "head" in chosen:
+        chosen.pop("labels", None)  # which it numbers too
     for change in found:
         if change in (Change("activation", "relu"), Change("batch_norm")) or change.kind == "optimizer":
             chosen.setdefault(change.kind, change)

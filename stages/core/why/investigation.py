@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from stages.core.base.text import one_line
+from stages.core.base.text import first_sentence, one_line
 from stages.core.why import interventions, symptoms
 from stages.core.why import setup as setups
 from stages.core.why import task as tasks
@@ -39,7 +39,8 @@ def experiment(
 ) -> tuple[Verdict, Findings | None]:
     """The verdict on a recorded script, and what it rests on; None where no experiment can be made."""
     if reason := cannot_be_tried(record):
-        stops = [f"Keras stops in the first step: {record.first_step_error}"] if record.first_step_error else []
+        error = record.first_step_error
+        stops = [f"Keras stops in the first step: {first_sentence(error)}"] if error else []
         return untried(record.script, reason, stops + notes_of(record), signs_alone(record)), None
     notes = notes_of(record)
     try:

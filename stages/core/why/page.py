@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from textwrap import wrap
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
@@ -43,10 +44,6 @@ def points(verdict: Verdict) -> pd.DataFrame:
     rows = [("as asked", verdict.asked, "asked"), ("as fixed", verdict.fixed, "fixed")]
     rows += [(line.changes, line.skill, "tried") for line in verdict.table[:MOST_ROWS]]
     return pd.DataFrame(
-        [(_short(name), value, kind) for name, skill, kind in rows if skill for value in skill.values],
+        [("\n".join(wrap(name, 60)), value, kind) for name, skill, kind in rows if skill for value in skill.values],
         columns=["row", "skill", "kind"],
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:57]}…"

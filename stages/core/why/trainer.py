@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stages.core.base.text import first_sentence
 from stages.core.why import interventions
 from stages.core.why import net as nets
 from stages.core.why import task as tasks
@@ -125,10 +126,10 @@ PLACES = ("Graph execution error", "Detected at node", "<stack traces", "File ",
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in one line."""
+    """What an exception says, in a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "Exception encountered" not in line and not line.startswith(PLACES)]
-    return (said or lines or [type(error).__name__])[0][:300]
+    return first_sentence((said or lines or [type(error).__name__])[0])[:300]
 
 
 class Program:

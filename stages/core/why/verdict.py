@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from stages.core.why import interventions
 from stages.core.why.causes import UNLEARNABLE, Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, HOLD_OUT, SOMETHING, Changes, Findings, Tried, gain_of
+from stages.core.why.search import GAIN, HOLD_OUT, NOTHING, SOMETHING, Changes, Findings, Tried
 from stages.core.why.symptoms import Symptom
 
 MEASURES = {
@@ -26,7 +27,7 @@ MEASURES = {
 TAKEN_OUT = (Change("dropout"), Change("penalty"), Change("batch_norm"))
 """Changes that take something out of the net: what learns with it still there acquits it."""
 
-NOT_THE_REASON = "Not the reason, since the repair learns without these changes and alone none of them helps"
+NOT_THE_REASON = "What these change is not the reason (the repair does without them, and alone none of them helps)"
 NO_HELP = "Alone none of these helps"
 
 
@@ -226,8 +227,7 @@ def _idle(found: Findings) -> list[Change]:
     if found.learns is not False:
         return []
     needed = {change.kind for change in found.repair or ()}
-    tried = [c for c in found.candidates if (t := found.tried.get(frozenset([c]))) and t.runs]
-    return [c for c in tried if gain_of(c, found) < GAIN / 2 and c.kind not in needed]
+    return [c for c in found.candidates if c.kind not in needed and _adds_nothing(c, NOTHING, found)]
 
 
 def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
@@ -248,10 +248,12 @@ def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
 
 
 def _adds_nothing(change: Change, beside: Changes, found: Findings) -> bool:
-    """Whether a change was tried beside others, and the net was no better than with these."""
+    """Whether a change was tried beside others, and the net was no better than with these, nor were a few seeds."""
     without, with_it = found.tried.get(beside), found.tried.get(beside | {change})
-    seen = without and without.runs and with_it and with_it.runs
-    return bool(seen) and with_it.skill - without.skill < GAIN / 2
+    if with_it is None or not with_it.runs or without is None or not (without.runs or without.error):
+        return False
+    gains = with_it.skill - without.skill, np.mean(with_it.skills) - np.mean(without.skills if without.runs else 0.0)
+    return max(gains) < GAIN / 2
 
 
 def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
@@ -262,6 +264,8 @@ def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
         tried = found.tried.get(frozenset([change]))
         if tried is None or not tried.runs:
             reason = tried and (tried.error or tried.lost)
+            if reason and reason == found.asked.error:
+                reason = "stopped by the same error"
             missing.setdefault(reason, []).append(words(change))
     if found.shortened:
         more = f"more than {found.shortened} of the {found.asked.asked_steps} steps that the script asks for"
@@ -455,8 +459,8 @@ def _rows(table: list[Line], most: int = 20) -> list[str]:
         interval = f" [{line.low:+.2f}, {line.high:+.2f}]" if line.low is not None else ""
         difference = f"{line.difference:+.2f}{interval}" if line.difference is not None else "–"
         p_value = "–" if line.p_value is None else "<0.001" if line.p_value < 0.001 else f"{line.p_value:.2g}"
-        words = line.changes if len(line.changes) <= 62 else line.changes[:59] + "…"
-        rows.append(f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}")
+        *above, words = wrap(line.changes, 62, subsequent_indent="  ", break_long_words=False)
+        rows += [*above, f"{words:62} {line.skill.mean:6.2f} {difference:>24} {p_value:>6}"]
     if len(table) > most:
         rows.append(f"… and {len(table) - most} more sets of changes")
     return rows
