@@ -8,7 +8,7 @@ import pytest
 from made import blobs, case, dense, line
 
 from stages.core.why import net as nets
-from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, say
+from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, rates, say
 from stages.core.why.setup import some
 
 X, Y = blobs()
@@ -35,6 +35,15 @@ VALUES = case([dense(16, "relu"), dense(1, "sigmoid")], MSE, XV, 50 * YV + 300)
 
 def changed(made, *changes):
     return apply(changes, made.setup, made.data, made.task)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "first"),
+    [("Adagrad", 1.0, 0.05), ("Adam", 0.1, 0.01), ("SGD", 0.1, 0.1), ("SGD", 0.01, 10.0), ("Adam", 0.001, 10.0)],
+)
+def test_a_high_learning_rate_is_lowered_first(optimizer, rate, first):
+    made = case([dense(1)], MSE, XV, YV, optimizer=optimizer, rate=rate)
+    assert rates(made.setup)[0] == pytest.approx(first)
 
 
 def test_targets_that_an_output_cannot_give_are_first_the_outputs_fault():

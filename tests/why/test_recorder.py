@@ -698,6 +698,14 @@ net.fit(x, x[:, :1], epochs=2)
 """
 
 
+def test_arguments_that_keras_1_let_any_optimizer_have_do_nothing(folder):
+    text = ENDLESS.replace('"sgd"', "keras.optimizers.Adagrad(lr=1.0, rho=0.95, epsilon=1e-06)")
+    found = record(write(folder, "adagrad.py", text))
+    assert found.compiled.optimizer.config["learning_rate"] == 1.0
+    assert "rho" not in found.compiled.optimizer.config
+    assert any("rho= of Adagrad" in spelling for spelling in found.translated)
+
+
 def test_what_no_seed_draws_is_kept(folder):
     """What a layer was adapted to and an embedding that was handed over are state of the script, not of a seed."""
     from stages.core.why.trainer import Program

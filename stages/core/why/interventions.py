@@ -57,7 +57,7 @@ RATES = {  # learning rates that usually work, by optimizer: least, most, and on
     "Nadam": (1e-4, 2e-2, 1e-3),
     "Adamax": (1e-4, 5e-2, 1e-3),
     "RMSprop": (1e-4, 2e-2, 1e-3),
-    "Adagrad": (1e-3, 1.0, 0.05),
+    "Adagrad": (1e-3, 0.2, 0.05),
     "Adadelta": (1e-1, 10.0, 1.0),
 }
 REGRESSION_LOSSES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
@@ -543,9 +543,10 @@ def unusual_rate(setup: Setup) -> str:
 def rates(setup: Setup) -> list[float]:
     """Factors for the learning rate, the likeliest first: to a usual one, tens and hundreds up and down."""
     side = unusual_rate(setup)
-    usual = RATES[setup.optimizer["class_name"]][2] / setup.learning_rate if side and setup.learning_rate else None
-    factors = [float(f"{usual:.6g}")] if usual else []
-    steps = {"low": (10.0, 100.0), "high": (0.1, 0.01)}.get(side, (10.0, 0.1, 100.0, 0.01))
+    middle = RATES.get(setup.optimizer["class_name"], (0.0, np.inf, np.inf))[2]
+    factors = [float(f"{middle / setup.learning_rate:.6g}")] if side and setup.learning_rate else []
+    inside = (0.1, 10.0, 0.01, 100.0) if setup.learning_rate > middle else (10.0, 0.1, 100.0, 0.01)
+    steps = {"low": (10.0, 100.0), "high": (0.1, 0.01)}.get(side, inside)
     return factors + [factor for factor in steps if factor not in factors]
 
 

@@ -496,6 +496,10 @@ def _first_shape(model, args, kwargs, keras):
 # --- optimizers, regularizers ---------------------------------------------------------------------------------------
 
 
+OPTIMIZERS_OWN = {"momentum", "nesterov", "rho", "beta_1", "beta_2", "epsilon", "amsgrad", "centered"}
+"""Arguments of some optimizers, which Keras 1 let others have, without a word."""
+
+
 def _optimizers(keras, modules, tell):
     def change(optimizer, args, kwargs):
         kwargs = dict(kwargs)
@@ -509,6 +513,9 @@ def _optimizers(keras, modules, tell):
         if kwargs.get("epsilon", 0) is None:
             del kwargs["epsilon"]
         kwargs.pop("schedule_decay", None)
+        for name in OPTIMIZERS_OWN & set(kwargs) - set(inspect.signature(type(optimizer).__init__).parameters):
+            tell(f"{name}= of {type(optimizer).__name__}", "nothing, which is what Keras 1 made of it")
+            del kwargs[name]
         decay = kwargs.pop("decay", None)
         if decay:
             tell("decay=", "a learning rate by InverseTimeDecay")
