@@ -11,6 +11,9 @@ from made import case, dense
 from stages.core.why import edits
 from stages.core.why.edits import Edit, as_diff, optimizer_source, with_argument
 from stages.core.why.interventions import CAUSES, Change, apply
+from stages.core.why.record import Source
+from stages.core.why.setup import Data
+from stages.core.why.trial import Case
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,9 @@ def test_a_diff_names_the_file_and_the_line():
     found = [
         Edit("/home/me/train.py", 7, "", "x = x / 2"),
         Edit("/home/me/train.py", 11, "model.add(\n    Dense(1))", "model.add(\n    Dense(3))"),
+        Edit("/home/me/train.py", 11, "", "print(1)"),
         Edit(None, 0, "", "# new layer: Dense(units=32)"),
+        Edit(None, 0, "", "# new layer: Dense(units=8)"),
     ]
     assert as_diff(found).splitlines() == [
         "train.py:7",
@@ -76,22 +81,216 @@ def test_a_diff_names_the_file_and_the_line():
         "train.py:11",
         "  -     Dense(1))",
         "  +     Dense(3))",
+        "  + print(1)",
         "to add",
         "  + # new layer: Dense(units=32)",
+        "  + # new layer: Dense(units=8)",
     ]
+
+
+def source(text, call, line=1):
+    return Source(file="s.py", line=line, end=line + text.count("\n"), text=text, call=call)
+
+
+def facts(array, name="in"):
+    numbers = array if array.dtype.kind in "iuf" else np.zeros(1)
+    return SimpleNamespace(name=name, shape=list(array.shape[1:]), finite=bool(np.isfinite(numbers).all()))
+
+
+def samples(x, y, origin="arrays", weight=None):
+    return SimpleNamespace(
+        x=[x], y=[y], inputs=[facts(x)], targets=[facts(y)], origin=origin, sample_weight=weight, samples=None
+    )
+
+
+def script_of(call, x, y, held=None, *, text=None, origin="arrays", split=None, names=(("np", "numpy"),), weight=None):
+    """A record of a script that ends in this call."""
+    at = source(text or call, call)
+    return SimpleNamespace(
+        fit=SimpleNamespace(at=at, method=call.partition("(")[0].rpartition(".")[2]),
+        compiled=SimpleNamespace(at=source("net.compile('sgd', 'mse')", "net.compile('sgd', 'mse')", line=0)),
+        train=samples(x, y, origin, weight),
+        validation=held and samples(*held, origin="split" if split else "arrays"),
+        validation_split=split,
+        layers=[],
+        names=dict(names),
+    )
+
+
+def ran(code, names):
+    """What a script that consists of these lines gives to `fit`: x, y, the held-out ones, its other words."""
+    given = []
+
+    def fit(x, y, validation_data=None, **words):
+        given.append((x, y, *(validation_data or (None, None)), words))
+
+    exec(code, {"np": np, "model": SimpleNamespace(fit=fit), **names})
+    return given[-1]
+
+
+def changed(record, made, changes):
+    """The script as the edits leave it; they are one hunk."""
+    (edit,) = edits.edits(record, made, changes)
+    assert edit.after
+    return edit.after if edit.before else f"{edit.after}\n{record.fit.at.text}"
+
+
+GAPS = np.array([[1.0, np.nan], [3.0, 10.0], [np.inf, 30.0], [9.0, 20.0], [5.0, 40.0], [4.0, 40.0]], np.float32)
+VALUES = np.array([3.0, -7.0, 40.0, 11.0, 8.0, 2.0], np.float32)
+SEQUENCES = np.arange(36, dtype=np.float32).reshape(6, 3, 2) ** 2
+FLAT = np.random.default_rng(0).uniform(0, 255, (6, 120)) * (np.arange(120) > 3)
+CALLS = {
+    "names": ("model.fit(x, y, validation_data=(u, v))", {}),
+    "attributes": ("model.fit(me.x, me.y, epochs=2, validation_data=(me.u, me.v))", {}),
+    "parts": ("model.fit(x[:], all['y'], validation_data=(np.array(u), v[:]))", {}),
+    "words": ("model.fit(y=y, batch_size=4, x=x, validation_data=[u, v])", {}),
+    "pair": ("model.fit(x, y, validation_data=pair)", {}),
+    "returned": (
+        "model.fit(me.x, y, validation_data=(u, v))",
+        {"text": "h = model.fit(me.x, y, validation_data=(u, v))"},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", CALLS)
+@pytest.mark.parametrize(
+    ("kinds", "x", "y"),
+    [
+        ("finite", GAPS, VALUES),
+        ("finite", GAPS, np.where(VALUES == 40, np.nan, VALUES)),
+        ("finite inputs", GAPS, VALUES),
+        ("inputs", SEQUENCES, VALUES),
+        ("inputs targets", FLAT, np.stack([VALUES, VALUES**2], axis=1)),
+        ("inputs", np.array([[1, 5], [2, 5], [4, 5], [8, 5], [3, 5], [9, 5]]), VALUES),
+    ],
+)
+def test_the_diff_does_to_the_data_what_was_tried(form, kinds, x, y):
+    call, more = CALLS[form]
+    held = (x[1:5] * 2, np.nan_to_num(y)[1:5] - 1)
+    made = case([dense(4, "relu"), dense(1)], "mean_squared_error", x.reshape(6, -1), y)
+    made = Case(made.setup, Data((x,), (y,), (held[0],), (held[1],)), made.task)
+    changes = tuple(Change(kind) for kind in kinds.split())
+    tried = apply(changes, made.setup, made.data, made.task)[1]
+    record = script_of(call, x, y, held, **more)
+    me = SimpleNamespace(x=x.tolist(), y=y, u=held[0], v=held[1])
+    names = {"x": x, "y": y, "u": held[0], "v": held[1], "me": me, "all": {"y": y}, "pair": held}
+    given = ran(changed(record, made, changes), names)
+    for got, wanted in zip(given, (tried.x[0], tried.y[0], tried.x_held_out[0], tried.y_held_out[0]), strict=False):
+        assert np.asarray(got) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("output", ["linear", "sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize("head", [(), (Change("head"),)])
-def test_lines_for_the_targets_do_what_was_tried(output, head):
-    y = np.array([3.0, -7.0, 40.0, 11.0], np.float32)
-    made = case([dense(4, "relu"), dense(1, output)], "mean_squared_error", np.eye(4), y)
+def test_targets_go_where_the_output_can_follow(output, head):
+    made = case([dense(4, "relu"), dense(1, output)], "mean_squared_error", np.eye(6), VALUES)
     changes = (Change("targets"), *head)
     tried = apply(changes, made.setup, made.data, made.task)[1].y[0]
-    script = SimpleNamespace(fit=SimpleNamespace(at=None), train=SimpleNamespace(targets=[]))
-    names = {"np": np, "x": made.data.x[0], "y": y}
-    exec("\n".join(edits.data_lines(script, made.setup, changes)), names)
-    assert names["y"] == pytest.approx(tried, abs=1e-5)
+    lines = [edit for edit in edits.edits(script_of("model.fit(x, y)", np.eye(6), VALUES), made, changes) if edit.file]
+    given = ran(f"{lines[-1].after}\nmodel.fit(x, y)", {"x": np.eye(6), "y": VALUES})
+    assert given[1] == pytest.approx(tried, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", CALLS)
+@pytest.mark.parametrize("classes", [(1, 2, 5), ("a", "b", "c")])
+def test_held_out_labels_are_numbered_as_those_in_training(form, classes):
+    y, v = np.array(classes)[[0, 1, 2, 0, 1, 2]], np.array(classes)[[2, 1, 2]]
+    x, u = np.eye(6, dtype=np.float32), np.eye(6, dtype=np.float32)[:3]
+    made = case([dense(3, "softmax")], "sparse_categorical_crossentropy", x, y, held_out=(u, v))
+    me = SimpleNamespace(x=x, y=y, u=u, v=v)
+    names = {"x": x, "y": y, "u": u, "v": v, "me": me, "all": {"y": y}, "pair": (u, v)}
+    record = script_of(CALLS[form][0], x, y, (u, v), **CALLS[form][1])
+    _, y_given, _, v_given, _ = ran(changed(record, made, [Change("labels")]), names)
+    assert y_given.tolist() == [0, 1, 2, 0, 1, 2] and v_given.tolist() == [2, 1, 2]
+
+
+def test_a_share_that_is_held_out_has_no_part_in_the_numbers():
+    x = np.array([[1.0], [3.0], [1.0], [3.0], [100.0]], np.float32)
+    made = case([dense(1)], "mean_squared_error", x[:4], VALUES[:4], held_out=(x[4:], VALUES[4:5]))
+    held = (x[4:], VALUES[4:5])
+    record = script_of("model.fit(x, y, validation_split=0.2)", x[:4], VALUES[:4], held, split=0.2)
+    given = ran(changed(record, made, [Change("inputs")]), {"x": x, "y": VALUES[:5]})
+    assert given[0].ravel() == pytest.approx([-1, 1, -1, 1, 98])
+
+
+def test_what_is_shuffled_stays_together_and_held_out_samples_are_mixed_in():
+    x, y = np.arange(8, dtype=np.float32)[:, None], np.arange(8) * 10.0
+    made = case([dense(1)], "mean_squared_error", x[:6], y[:6], held_out=(x[6:], y[6:]))
+    record = script_of("model.fit(x, y, validation_data=(u, v))", x[:6], y[:6], (x[6:], y[6:]))
+    np.random.seed(3)
+    names = {"x": x[:6], "y": y[:6], "u": x[6:], "v": y[6:]}
+    first, second, third, fourth, _ = ran(changed(record, made, [Change("shuffle")]), names)
+    assert len(first) == 6 and (first[:, 0] * 10 == second).all() and (third[:, 0] * 10 == fourth).all()
+    assert sorted([*first[:, 0], *third[:, 0]]) == list(range(8)) and third[:, 0].tolist() != [6, 7]
+
+
+def test_an_autoencoders_targets_stay_when_its_inputs_are_scaled():
+    x = np.array([[1.0, 2.0], [3.0, 8.0], [5.0, 2.0]], np.float32)
+    made = case([dense(2)], "mean_squared_error", x, x)
+    given = ran(changed(script_of("model.fit(x, x)", x, x), made, [Change("inputs")]), {"x": x})
+    assert given[0].mean() == pytest.approx(0, abs=1e-6) and given[1].tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "more"),
+    [
+        ("model.fit(batches, epochs=3)", {"origin": "generator"}),
+        ("model.train_on_batch(x[a:b], y[a:b])", {"origin": "batches"}),
+        ("model.fit(x, y)", {"text": "    model.fit(x, y))"}),
+        ("model.fit(x[t], y[t])", {"text": "h = [model.fit(x[t], y[t]) for t in parts]"}),
+        ("model.fit(*both)", {}),
+    ],
+)
+def test_where_no_line_can_do_it_a_comment_says_what_to_do(call, more):
+    made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
+    record = script_of(call, GAPS, VALUES, (GAPS, VALUES), **more)
+    (edit,) = edits.edits(record, made, [Change("finite"), Change("inputs"), Change("targets")])
+    assert edit.before == "" and all(line.strip().startswith("#") for line in edit.after.splitlines())
+    for word in ("column's mean", "standardized", "mean 0", "validation"):
+        assert word in edit.after
+
+
+def test_a_script_without_the_names_of_a_line_gets_them():
+    made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
+    code = changed(script_of("model.fit(x, y)", GAPS, VALUES, names=()), made, [Change("finite")])
+    assert "import numpy as np" in code.splitlines()
+    assert ran(code, {"np": None, "x": GAPS, "y": VALUES})[0][2, 0] == pytest.approx(4.4)
+    for names, wanted in (
+        ({"keras": "keras"}, "keras.optimizers.Adam(learning_rate=0.001)"),
+        ({"tf": "tensorflow"}, "tf.keras.optimizers.Adam(learning_rate=0.001)"),
+        ({"optimizers": "keras._tf_keras.keras.optimizers"}, "optimizers.Adam(learning_rate=0.001)"),
+        ({"Adam": "keras.src.optimizers.adam.Adam"}, "Adam(learning_rate=0.001)"),
+    ):
+        record = script_of("model.fit(x, y)", GAPS, VALUES, names=names.items())
+        (edit,) = edits.edits(record, case([dense(1)], "mse", GAPS, VALUES, optimizer="SGD"), [ADAM])
+        assert edit.after == f"net.compile({wanted}, 'mse')"
+    record = script_of("model.fit(x, y)", GAPS, VALUES, names=())
+    (edit,) = edits.edits(record, case([dense(1)], "mse", GAPS, VALUES, optimizer="SGD"), [ADAM])
+    assert edit.after.splitlines()[0] == "import keras"
+
+
+ADAM = Change("optimizer", ("Adam", 0.001))
+
+
+def test_calls_on_one_line_are_changed_together_and_none_in_silence():
+    made = case([dense(4, "tanh"), dense(1)], "mean_squared_error", np.eye(2), VALUES[:2])
+    record = script_of("model.fit(x, y)", np.eye(2), VALUES[:2])
+    text = "net = Sequential([Dense(4, 'tanh'), Dense(1, 'tanh')])"
+    names = [layer["config"]["name"] for layer in made.setup.net["config"]["layers"][1:]]
+    calls = [source(text, "Dense(4, 'tanh')"), source(text, "Dense(1, 'tanh')")]
+    record.layers = [SimpleNamespace(name=name, at=at) for name, at in zip(names, calls, strict=True)]
+    changes = [Change("activation", "relu"), Change("output", "sigmoid")]
+    (edit,) = edits.edits(record, made, changes)
+    assert edit.after == "net = Sequential([Dense(4, 'relu'), Dense(1, 'sigmoid')])"
+    record.layers[0].at = source("hidden = make(4)(x)", None)
+    hidden, output = edits.edits(record, made, changes)
+    assert "activation='relu'" in hidden.after and "sigmoid" in output.after
+
+
+def test_longer_training_in_place_of_a_loop_over_batches_is_no_argument_of_it():
+    made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
+    record = script_of("model.train_on_batch(x, y)", GAPS, VALUES, origin="batches")
+    (edit,) = edits.edits(record, made, [Change("epochs", 500)])
+    assert edit.file is None and edit.after == "# in place of the loop over train_on_batch: model.fit(…, epochs=500)"
 
 
 def test_every_cause_is_documented():

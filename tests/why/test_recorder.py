@@ -254,6 +254,7 @@ def test_the_net_and_its_settings_in_the_words_of_keras_3(old):
     assert [metric.name for metric in old.compiled.metrics[0]] == ["accuracy"]
     assert (old.budget.epochs, old.budget.batch_size, old.budget.shuffle) == (4, 16, True)
     assert {"lr= as learning_rate=", "nb_epoch= as epochs=", "np.int as int"} <= set(old.translated)
+    assert old.names["np"] == "numpy" and old.names["SGD"].endswith(".SGD")
     assert old.seeds == {"numpy.random.seed": 7} and not old.repeats_order
     assert old.custom == [] and old.left_out == ["callback Printer"] and old.first_step_error is None
 

@@ -15,9 +15,11 @@ from pathlib import PurePath
 from typing import Any
 
 from stages.core.why import net as nets
-from stages.core.why.interventions import Change, target_range
+from stages.core.why.data_edits import DataEdit, data_edit, spliced
+from stages.core.why.interventions import Change, apply
 from stages.core.why.record import Record, Source
 from stages.core.why.setup import Setup
+from stages.core.why.trial import Case
 
 OLD_NAMES = {  # by today's name: as Keras 1 called it, or by what place it may stand
     "units": ("output_dim",),
@@ -31,6 +33,8 @@ OLD_NAMES = {  # by today's name: as Keras 1 called it, or by what place it may 
 }
 PLACES = {"units": 0, "filters": 0, "rate": 0, "optimizer": 0, "loss": 1}
 ACTIVATION_PLACES = {"Dense": 1, "Activation": 0, "LSTM": 1, "GRU": 1, "SimpleRNN": 1}
+KERAS = ("keras", "tf_keras", "tensorflow")
+UNKNOWN_KERAS = re.compile(r"(?<![\w.])keras\.optimizers\.")
 
 Value = Any
 
@@ -45,9 +49,10 @@ class Edit:
     after: str
 
 
-def edits(record: Record, before: Setup, after: Setup, changes: Iterable[Change]) -> list[Edit]:
+def edits(record: Record, case: Case, changes: Iterable[Change]) -> list[Edit]:
     """What to change in the script, in the order of its lines; data first, as lines before `fit`."""
-    found: dict[Source | None, list[tuple[str, Value]]] = {}
+    before, (after, _, _) = case.setup, apply(changes, case.setup, case.data, case.task)
+    found: dict[Source, list[tuple[str, Value]]] = {}
     loose: list[str] = []
     sources = {layer.name: layer.at for layer in record.layers}
     for name, settings in layer_differences(before, after).items():
@@ -55,17 +60,52 @@ def edits(record: Record, before: Setup, after: Setup, changes: Iterable[Change]
             found.setdefault(sources[name], []).extend(settings)
         else:
             loose.append(_snippet(name, settings, after))
-    if settings := _compile_differences(before, after):
+    names = record.names if record.compiled.at and record.fit.at and _same_file(record) else {}
+    if settings := _compile_differences(before, after, names):
         _put(found, loose, record.compiled.at, settings, "model.compile({})")
+    data = data_edit(record, case, after, {change.kind for change in changes})
+    in_loop = record.fit.method == "train_on_batch"  # which knows neither epochs nor batches
     if settings := _fit_differences(before, after):
-        _put(found, loose, record.fit.at, settings, "model.fit(…, {})")
-    result = [_edit(source, settings) for source, settings in found.items()]
-    if lines := data_lines(record, before, changes):
-        at = record.fit.at
-        indent = re.match(r"\s*", at.text)[0] if at else ""
-        result.append(Edit(at.file if at else None, at.line if at else 0, "", "\n".join(indent + x for x in lines)))
-    result += [Edit(None, 0, "", line) for line in loose if line]
+        form = "# in place of the loop over train_on_batch: model.fit(…, {})" if in_loop else "model.fit(…, {})"
+        _put(found, loose, None if in_loop else record.fit.at, settings, form)
+    if data.lines and record.fit.at:
+        found.setdefault(record.fit.at, [])
+    elif data.lines:
+        loose = [*data.lines, *loose]
+    result = _placed(found, record.fit.at, data) + [Edit(None, 0, "", line) for line in loose if line]
     return sorted(result, key=lambda edit: (edit.file is None, edit.file or "", edit.line, bool(edit.before)))
+
+
+def _same_file(record: Record) -> bool:
+    return record.compiled.at.file == record.fit.at.file
+
+
+def _placed(found: dict[Source, list[tuple[str, Value]]], fit: Source | None, data: DataEdit) -> list[Edit]:
+    """One edit a place: calls that stand on the same lines are changed together."""
+    texts: dict[tuple[str, int, str], str] = {}
+    added: dict[tuple[str, int, str], list[str]] = {}
+    for source, settings in found.items():
+        place = source.file, source.line, source.text
+        first = added.setdefault(place, list(data.lines) if source == fit else [])
+        call = source.call or source.text.strip()
+        start = changed = (data.call if source == fit else None) or call
+        for key, value in settings:
+            changed = with_argument(changed, key, source_of(value))
+        if settings and changed == start:
+            words = ", ".join(f"{key}={source_of(value)}" for key, value in settings if key)
+            first.append(f"# in the next line: {words}")
+        if UNKNOWN_KERAS.search(changed) and any(isinstance(value, Code) and value.needs for _, value in settings):
+            first += dict.fromkeys(value.needs for _, value in settings if isinstance(value, Code) and value.needs)
+        texts[place] = texts.get(place, source.text).replace(call, changed, 1)
+    made = []
+    for (file, line, text), changed in texts.items():
+        indent = re.match(r"\s*", text)[0]
+        lines = [indent + one for one in added[file, line, text]]
+        if changed == text:
+            made.append(Edit(file, line, "", "\n".join(lines)))
+        else:
+            made.append(Edit(file, line, text, "\n".join([*lines, changed])))
+    return made
 
 
 def _put(found: dict, loose: list[str], at: Source | None, settings: list[tuple[str, Value]], form: str) -> None:
@@ -95,10 +135,10 @@ def layer_differences(before: Setup, after: Setup) -> dict[str, list[tuple[str, 
     return differences
 
 
-def _compile_differences(before: Setup, after: Setup) -> list[tuple[str, Value]]:
+def _compile_differences(before: Setup, after: Setup, names: dict[str, str]) -> list[tuple[str, Value]]:
     found = []
     if before.optimizer != after.optimizer:
-        found.append(("optimizer", Code(optimizer_source(after))))
+        found.append(("optimizer", optimizer_code(after, names)))
     if before.losses != after.losses:
         names = [loss and loss["name"] for loss in after.losses]
         several = Code(repr(dict(zip(nets.output_names(after.net), names, strict=True)))) if len(names) > 1 else None
@@ -116,6 +156,25 @@ class Code:
     """A value that is an expression."""
 
     text: str
+    needs: str = ""  # an import without which the script does not know its first name
+
+
+def optimizer_code(setup: Setup, names: dict[str, str]) -> Code:
+    """The optimizer in the names that the script has."""
+    kind = setup.optimizer["class_name"]
+    usual = optimizer_source(setup)
+    arguments = usual[usual.index("(") :]
+    for name, full in names.items():
+        last = full.rpartition(".")[2]
+        if ".optimizers." in full and last == kind:
+            return Code(f"{name}{arguments}")
+    ways = {"optimizers": "{}.{}", "keras": "{}.optimizers.{}", "tf_keras": "{}.optimizers.{}"}
+    ways["tensorflow"] = "{}.keras.optimizers.{}"
+    for name, full in names.items():
+        last = full.rpartition(".")[2]
+        if last in ways and full.partition(".")[0] in KERAS:
+            return Code(ways[last].format(name, kind) + arguments)
+    return Code(usual, "import keras")
 
 
 def optimizer_source(setup: Setup) -> str:
@@ -139,16 +198,6 @@ def source_of(value: Value) -> str:
     return repr(value)
 
 
-def _edit(source: Source, settings: list[tuple[str, Value]]) -> Edit:
-    call = source.call or source.text.strip()
-    changed = call
-    for key, value in settings:
-        changed = with_argument(changed, key, source_of(value))
-    if changed == call:
-        return Edit(source.file, source.line, source.text, source.text)
-    return Edit(source.file, source.line, source.text, source.text.replace(call, changed, 1))
-
-
 def with_argument(call: str, key: str, value: str) -> str:
     """The text of a call with one argument set; with an empty key, with another class. Unchanged if it is no call."""
     try:
@@ -166,7 +215,7 @@ def with_argument(call: str, key: str, value: str) -> str:
     if node is None and place is not None and place < len(tree.args) and name != "Sequential":
         node = tree.args[place]
     if node is not None:
-        return _spliced(call, node, _as_named(node, value) if key == "optimizer" else value)
+        return spliced(call, node, _as_named(node, value) if key == "optimizer" else value)
     inside = call.rstrip()[:-1].rstrip()
     comma = "" if inside.endswith(("(", ",")) else ","
     return f"{inside}{comma}{'' if inside.endswith('(') else ' '}{key}={value})"
@@ -182,13 +231,6 @@ def _as_named(node: ast.expr, optimizer: str) -> str:
     return f"{name}({arguments}" if same else optimizer
 
 
-def _spliced(text: str, node: ast.expr, value: str) -> str:
-    lines = text.encode().split(b"\n")
-    first, last = node.lineno - 1, node.end_lineno - 1
-    head, rest = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
-    return b"\n".join([*lines[:first], head + value.encode() + rest, *lines[last + 1 :]]).decode()
-
-
 def _snippet(name: str, settings: list[tuple[str, Value]], after: Setup) -> str:
     layer = next((one for one in nets.layers(after.net) if one["config"].get("name") == name), None)
     if layer is None:
@@ -198,58 +240,14 @@ def _snippet(name: str, settings: list[tuple[str, Value]], after: Setup) -> str:
     return f"# {where}{layer['class_name']}({words})"
 
 
-def data_lines(record: Record, before: Setup, changes: Iterable[Change]) -> list[str]:
-    """Python that changes the data as the repair does, with the names that `fit` is given."""
-    x, y = fit_names(record)
-    kinds = {change.kind for change in changes}
-    lines = []
-    within = None if {"head", "output"} & kinds else target_range(before)
-    if "finite" in kinds:
-        lines.append(f"{x} = np.nan_to_num({x})")
-    if "shuffle" in kinds:
-        lines += [f"order = np.random.permutation(len({x}))", f"{x}, {y} = {x}[order], {y}[order]"]
-    if "inputs" in kinds:
-        images = len(record.input_shapes[0]) > 3 if record.input_shapes else False
-        axis = "" if images else "axis=0"
-        lines.append(f"{x} = ({x} - {x}.mean({axis})) / ({x}.std({axis}) + 1e-7)  # the same numbers for predictions")
-    if "targets" in kinds and within:
-        lines.append(f"{y} = ({y} - {y}.min(axis=0)) / ({y}.max(axis=0) - {y}.min(axis=0) + 1e-7)  # undo it later")
-        lines += [f"{y} = 2 * {y} - 1"] if within[0] < 0 else []
-    elif "targets" in kinds:
-        lines.append(f"{y} = ({y} - {y}.mean(axis=0)) / ({y}.std(axis=0) + 1e-7)  # undo it for predictions")
-    if "labels" in kinds or ("head" in kinds and _encodes(record)):
-        lines.append(f"{y} = np.unique({y}, return_inverse=True)[1]  # classes as 0, 1, …")
-    return lines
-
-
-def _encodes(record: Record) -> bool:
-    counts = record.train.targets[0].counts if record.train.targets else None
-    if not counts or record.train.targets[0].one_hot:
-        return False
-    return sorted(counts) != sorted(str(k) for k in range(len(counts)))
-
-
-def fit_names(record: Record) -> tuple[str, str]:
-    """What the script calls inputs and targets: the names given to `fit`; x and y where these are no names."""
-    at = record.fit.at
-    try:
-        tree = ast.parse((at.call or at.text).strip(), mode="eval").body if at else None
-    except SyntaxError:
-        tree = None
-    if not isinstance(tree, ast.Call):
-        return "x", "y"
-    given = {word.arg: word.value for word in tree.keywords}
-    x = tree.args[0] if tree.args else given.get("x")
-    y = tree.args[1] if len(tree.args) > 1 else given.get("y")
-    return tuple(node.id if isinstance(node, ast.Name) else name for node, name in ((x, "x"), (y, "y")))
-
-
 def as_diff(found: Iterable[Edit]) -> str:
     """Edits as a person reads them: file and line, then - and + lines."""
-    parts = []
+    parts, last = [], None
     for edit in found:
         where = f"{PurePath(edit.file).name}:{edit.line}" if edit.file else "to add"
         old, new = edit.before.splitlines(), edit.after.splitlines()
         lines = [line for line in difflib.ndiff(old, new) if line[0] in "+-"] if old else [f"+ {line}" for line in new]
-        parts.append("\n".join([where, *(f"  {line.rstrip()}" for line in lines)]))
+        heading = [] if where == last else [where]
+        parts.append("\n".join([*heading, *(f"  {line.rstrip()}" for line in lines)]))
+        last = where
     return "\n".join(parts)

@@ -7,6 +7,7 @@ setup. Nothing here trains.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -265,20 +266,24 @@ def _scaled(x: np.ndarray, held_out: np.ndarray | None) -> tuple[np.ndarray, np.
     mean, std = input_scale(x)
 
     def scale(array: np.ndarray) -> np.ndarray:
-        return ((array.astype(_exact(x)) - mean) / std).astype(np.float32)
+        return ((array.astype(exact(x)) - mean) / std).astype(np.float32)
 
     return scale(x), None if held_out is None else scale(held_out)
 
 
 def input_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation by which inputs are standardized: one of each column, of pictures one of all."""
-    axes = None if looks_like_image(x) else tuple(range(x.ndim - 1)) if x.ndim > 1 else None
-    wide = x.astype(_exact(x))
+    axes, wide = input_axes(x), x.astype(exact(x))
     mean, std = np.nanmean(wide, axis=axes), np.nanstd(wide, axis=axes)
     return mean, np.where(std > 1e-12 * (np.abs(mean) + 1e-30), std, 1.0)
 
 
-def _exact(x: np.ndarray) -> type:
+def input_axes(x: np.ndarray) -> tuple[int, ...] | None:
+    """Over which axes inputs are standardized; None: over all."""
+    return None if looks_like_image(x) or x.ndim == 1 else tuple(range(x.ndim - 1))
+
+
+def exact(x: np.ndarray) -> type:
     """float64 as far as the memory is there."""
     return np.float64 if x.size < 5_000_000 else np.float32
 
@@ -306,22 +311,25 @@ def _scale_targets(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
 
 
 def _mend_numbers(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
-    """Numbers that are not finite become their column's mean; samples with such a target go."""
-    keep = np.isfinite(tasks.numbers(data.y[0]).reshape(data.n, -1)).all(axis=1)
+    """Numbers that are not finite become their column's mean in the training data; samples with such a target go."""
+    keep, keep_held_out = (
+        [np.isfinite(tasks.numbers(y).reshape(len(y), -1)).all(axis=1) for y in side[:1]]
+        for side in (data.y, data.y_held_out)
+    )
 
-    def fill(x: np.ndarray) -> np.ndarray:
-        x = np.where(np.isfinite(x), x, np.nan).astype(np.float32)
-        with np.errstate(all="ignore"):
-            mean = np.nan_to_num(np.nanmean(x, axis=0))
-        return np.where(np.isnan(x), mean, x)
+    def fill(x: np.ndarray, like: np.ndarray) -> np.ndarray:
+        with warnings.catch_warnings(action="ignore"):  # of columns without a number
+            mean = np.nan_to_num(np.nanmean(np.where(np.isfinite(like), like, np.nan).astype(np.float32), axis=0))
+        return np.where(np.isfinite(x), x, mean).astype(np.float32)
 
-    weight = None if data.sample_weight is None else data.sample_weight[keep]
+    pairs = [(fill(x, x), None if held is None else fill(held, x)) for x, held in _beside(data.x, data.x_held_out)]
     return setup, replace(
         data,
-        x=tuple(fill(x)[keep] for x in data.x),
-        y=tuple(y[keep] for y in data.y),
-        x_held_out=tuple(fill(x) for x in data.x_held_out),
-        sample_weight=weight,
+        x=tuple(x[keep[0]] for x, _ in pairs),
+        y=tuple(y[keep[0]] for y in data.y),
+        x_held_out=tuple(held[keep_held_out[0]] for _, held in pairs if held is not None),
+        y_held_out=tuple(y[keep_held_out[0]] for y in data.y_held_out),
+        sample_weight=None if data.sample_weight is None else data.sample_weight[keep[0]],
     )
 
 

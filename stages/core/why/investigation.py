@@ -148,9 +148,7 @@ def diff(record: Record, found: Findings) -> list[Edit]:
     """The repair as changes of the script's lines."""
     if not found.repair:
         return []
-    case = found.case
-    after, _, _ = interventions.apply(found.repair, case.setup, case.data, case.task)
-    return edits(record, case.setup, after, found.repair)
+    return edits(record, found.case, found.repair)
 
 
 def case_of(record: Record) -> Case:

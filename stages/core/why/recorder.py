@@ -1610,6 +1610,7 @@ class Recorder:
         facts.update(self.net_facts(net, samples))
         outputs = names[1] if len(names[1]) == len(facts["output_shapes"]) else ["output"] * len(facts["output_shapes"])
         facts["compiled"] = compile_facts(keras, self.compiled.get(model) or _compiled_before(model), model, outputs)
+        facts["names"] = names_at(frame)
         facts["budget"] = budget = budget_facts(arguments, samples, batch_size)
         facts["class_weight"] = _class_weight(arguments.get("class_weight"))
         rate = facts["compiled"]["optimizer"]["learning_rate"]
@@ -1870,6 +1871,17 @@ def budget_facts(arguments, samples, batch_size):
         "shuffle": bool(shuffle) and not batches,
         "initial_epoch": int(arguments.get("initial_epoch") or 0),
     }
+
+
+def names_at(frame):
+    """Names at a frame that stand for modules or for Keras' optimizers, and what they are in full."""
+    found = {}
+    for name, value in {**frame.f_globals, **frame.f_locals}.items() if frame is not None else ():
+        if isinstance(value, types.ModuleType):
+            found[name] = value.__name__
+        elif isinstance(value, type) and ".optimizers." in (value.__module__ or ""):
+            found[name] = f"{value.__module__}.{value.__name__}"
+    return found
 
 
 def _class_weight(value):
