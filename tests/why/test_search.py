@@ -235,6 +235,13 @@ def test_data_from_which_nothing_can_be_learnt():
     assert "may not allow it" in verdict(found, "train.py", [], []).sentence
 
 
+def test_many_changes_that_help_together_are_named_where_no_few_do():
+    found, _ = search(lambda kinds: 0.93 if len(kinds) > 5 else 0.02)
+    sentence = verdict(found, "train.py", [], []).sentence
+    assert "no repair of up to three changes was found. Together these 6 make it learn (skill 0.9" in sentence
+    assert "inputs standardized" in sentence
+
+
 def test_targets_that_never_differ_end_the_search_at_once():
     """Between the columns of one sample they may differ; no skill can be told, and no equal inputs have others."""
     made = case(

@@ -15,7 +15,7 @@ from stages.core.why import interventions
 from stages.core.why.causes import UNLEARNABLE, Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, HOLD_OUT, NOTHING, SOMETHING, Changes, Findings, Tried
+from stages.core.why.search import GAIN, HOLD_OUT, MOST_CHANGES, NOTHING, SOMETHING, Changes, Findings, Tried
 from stages.core.why.symptoms import Symptom
 
 MEASURES = {
@@ -316,7 +316,23 @@ def _not_repaired(found: Findings, causes: list[Cause], steps: list[Step]) -> st
     if found.by_luck(found.all_asked):
         some = f"It learns in {_of(found, found.all_asked)} runs only, by chance"
         return f"{some}, and no repair of up to three changes surely does better.{maybe}{_guess(causes)}"
-    return f"It does not learn, and no repair of up to three changes was found.{maybe}{_guess(causes)}"
+    told = maybe or _together(found)
+    return f"It does not learn, and no repair of up to three changes was found.{told}{_guess(causes)}"
+
+
+def _together(found: Findings) -> str:
+    """What makes the net learn as a whole, where there was no time to find which of it is needed."""
+    least = max(found.reach, found.asked.skill + GAIN)
+    whole = [t for t in found.tried.values() if len(t.changes) > MOST_CHANGES and t.runs and t.skill >= least]
+    whole = [tried for tried in whole if HOLD_OUT not in tried.changes]
+    if not whole:
+        return ""
+    best = min(whole, key=lambda tried: (len(tried.changes), -tried.skill, sorted(map(str, tried.changes))))
+    words, order = _words(found), sorted(best.changes, key=lambda change: interventions.ORDER[change.kind])
+    return (
+        f" Together these {len(order)} make it learn (skill {best.skill:.2f}, not tried again with fresh seeds), and "
+        f"which of them are needed was not found: {'; '.join(map(words, order))}."
+    )
 
 
 def _repaired(
