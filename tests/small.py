@@ -85,6 +85,7 @@ def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> 
     edit(folder / STUDY, r"epochs: 10", f"epochs: {epochs}")
     edit(folder / "stages/core/records/recording.py", r"^CHECKPOINT_SECONDS = .*", "CHECKPOINT_SECONDS = -1")
     only_rows(folder / STUDY, rows)
+    edit(folder / STUDY, r"^verdict:\n(  .*\n|\n(?=  ))*", "")  # it speaks of rows that are not here
     run(folder, "git", "init", "--quiet")
     return folder
 
