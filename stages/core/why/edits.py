@@ -93,18 +93,22 @@ def _placed(found: dict[Source, list[tuple[str, Value]]], fit: Source | None, da
             changed = with_argument(changed, key, source_of(value))
         if settings and changed == start:
             words = ", ".join(f"{key}={source_of(value)}" for key, value in settings if key)
-            first.append(f"# in the next line: {words}")
+            first.append(f"# in line {source.line}: {words}")
         if UNKNOWN_KERAS.search(changed) and any(isinstance(value, Code) and value.needs for _, value in settings):
             first += dict.fromkeys(value.needs for _, value in settings if isinstance(value, Code) and value.needs)
         texts[place] = texts.get(place, source.text).replace(call, changed, 1)
+    begin = {(source.file, source.line, source.text) for source in found if source.begins}
     made = []
     for (file, line, text), changed in texts.items():
         indent = re.match(r"\s*", text)[0]
-        lines = [indent + one for one in added[file, line, text]]
-        if changed == text:
-            made.append(Edit(file, line, "", "\n".join(lines)))
-        else:
+        first = added[file, line, text]
+        lines = [indent + one for one in first] if (file, line, text) in begin else []
+        if first and not lines:  # in the middle of a statement
+            made.append(Edit(None, 0, "", "\n".join(first)))
+        if changed != text:
             made.append(Edit(file, line, text, "\n".join([*lines, changed])))
+        elif lines:
+            made.append(Edit(file, line, "", "\n".join(lines)))
     return made
 
 
