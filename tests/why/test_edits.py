@@ -255,6 +255,7 @@ def test_an_autoencoders_targets_stay_when_its_inputs_are_scaled():
         ("model.fit(x[t], y[t])", {"text": "for t in parts: model.fit(x[t], y[t])"}),
         ("model.fit(x[t], y[t])", {"text": "h = [model.fit(x[t], y[t]) for t in parts]"}),
         ("model.fit(*both)", {}),
+        ("cross_val_score(model, x, y)", {}),
     ],
 )
 def test_where_no_line_can_do_it_a_comment_says_what_to_do(call, more):
@@ -304,11 +305,17 @@ def test_calls_on_one_line_are_changed_together_and_none_in_silence():
     assert "activation='relu'" in hidden.after and "sigmoid" in output.after
 
 
-def test_longer_training_in_place_of_a_loop_over_batches_is_no_argument_of_it():
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("model.train_on_batch(x, y)", "# in place of the loop over train_on_batch: model.fit(…, epochs=500)"),
+        ("cross_val_score(model, x, y)", "model.fit(…, epochs=500)"),
+    ],
+)
+def test_what_is_no_call_of_fit_gets_none_of_its_arguments(call, said):
     made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
-    record = script_of("model.train_on_batch(x, y)", GAPS, VALUES, origin="batches")
-    (edit,) = edits.edits(record, made, [Change("epochs", 500)])
-    assert edit.file is None and edit.after == "# in place of the loop over train_on_batch: model.fit(…, epochs=500)"
+    (edit,) = edits.edits(script_of(call, GAPS, VALUES), made, [Change("epochs", 500)])
+    assert edit.file is None and edit.after == said
 
 
 def test_every_cause_is_documented():

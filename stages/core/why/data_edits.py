@@ -80,6 +80,12 @@ def call_of(record: Record) -> ast.Call | None:
     return tree if isinstance(tree, ast.Call) else None
 
 
+def called(record: Record) -> str:
+    """What the script calls there: fit, train_on_batch, or a function that calls `fit` in its turn; empty: unknown."""
+    call = call_of(record)
+    return "" if call is None else getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
 def stands_alone(record: Record) -> bool:
     """Whether lines can go before the call: a statement begins there, and no loop in its lines makes its arguments."""
     try:
@@ -95,7 +101,7 @@ def stands_alone(record: Record) -> bool:
 def find_slots(record: Record) -> Slots | None:
     """Where the script's samples stand in its call of `fit`; None: not in a form that lines could change."""
     call, train = call_of(record), record.train
-    arrays = train.origin == "arrays" and record.fit.method == "fit" and len(train.y) == 1
+    arrays = train.origin == "arrays" and called(record) == "fit" and len(train.y) == 1
     whole = all(None not in values.shape for values in train.inputs)
     if call is None or not arrays or not whole or not stands_alone(record):
         return None
