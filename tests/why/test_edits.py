@@ -88,8 +88,8 @@ def test_a_diff_names_the_file_and_the_line():
     ]
 
 
-def source(text, call, line=1):
-    return Source(file="s.py", line=line, end=line + text.count("\n"), text=text, call=call)
+def source(text, call, line=1, begins=True):
+    return Source(file="s.py", line=line, end=line + text.count("\n"), begins=begins, text=text, call=call)
 
 
 def facts(array, name="in"):
@@ -103,9 +103,11 @@ def samples(x, y, origin="arrays", weight=None):
     )
 
 
-def script_of(call, x, y, held=None, *, text=None, origin="arrays", split=None, names=(("np", "numpy"),), weight=None):
+def script_of(
+    call, x, y, held=None, *, text=None, begins=True, origin="arrays", split=None, names=(("np", "numpy"),), weight=None
+):
     """A record of a script that ends in this call."""
-    at = source(text or call, call)
+    at = source(text or call, call, begins=begins)
     return SimpleNamespace(
         fit=SimpleNamespace(at=at, method=call.partition("(")[0].rpartition(".")[2]),
         compiled=SimpleNamespace(at=source("net.compile('sgd', 'mse')", "net.compile('sgd', 'mse')", line=0)),
@@ -223,6 +225,19 @@ def test_what_is_shuffled_stays_together_and_held_out_samples_are_mixed_in():
     assert sorted([*first[:, 0], *third[:, 0]]) == list(range(8)) and third[:, 0].tolist() != [6, 7]
 
 
+def test_each_of_several_inputs_is_scaled_by_its_own_numbers():
+    two = np.array([[1.0], [3.0]], np.float32), np.array([[5.0, 2.0], [5.0, 4.0]], np.float32)
+    made = case([dense(1)], "mean_squared_error", two[0], VALUES[:2])
+    made = Case(made.setup, Data(two, (VALUES[:2],)), made.task)
+    for call in ("model.fit([a, all['b']], y)", "model.fit({'right': all['b'], 'left': a}, y)"):
+        record = script_of(call, two[0], VALUES[:2])
+        record.train.x, record.train.inputs = list(two), [facts(two[0], "left"), facts(two[1], "right")]
+        names = {"a": two[0], "all": {"b": two[1]}, "y": VALUES[:2]}
+        given = ran(changed(record, made, [Change("inputs")]), names)[0]
+        first, second = given if isinstance(given, list) else (given["left"], given["right"])
+        assert first.tolist() == [[-1], [1]] and second.tolist() == [[0, -1], [0, 1]]
+
+
 def test_an_autoencoders_targets_stay_when_its_inputs_are_scaled():
     x = np.array([[1.0, 2.0], [3.0, 8.0], [5.0, 2.0]], np.float32)
     made = case([dense(2)], "mean_squared_error", x, x)
@@ -235,16 +250,20 @@ def test_an_autoencoders_targets_stay_when_its_inputs_are_scaled():
     [
         ("model.fit(batches, epochs=3)", {"origin": "generator"}),
         ("model.train_on_batch(x[a:b], y[a:b])", {"origin": "batches"}),
-        ("model.fit(x, y)", {"text": "    model.fit(x, y))"}),
+        ("model.fit(x, y)", {"text": "    model.fit(x, y)", "begins": False}),
+        ("model.fit(x, y)", {"text": "for h in [model.fit(x, y)]:"}),
+        ("model.fit(x[t], y[t])", {"text": "for t in parts: model.fit(x[t], y[t])"}),
         ("model.fit(x[t], y[t])", {"text": "h = [model.fit(x[t], y[t]) for t in parts]"}),
         ("model.fit(*both)", {}),
+        ("cross_val_score(model, x, y)", {}),
     ],
 )
 def test_where_no_line_can_do_it_a_comment_says_what_to_do(call, more):
     made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
     record = script_of(call, GAPS, VALUES, (GAPS, VALUES), **more)
     (edit,) = edits.edits(record, made, [Change("finite"), Change("inputs"), Change("targets")])
-    assert edit.before == "" and all(line.strip().startswith("#") for line in edit.after.splitlines())
+    assert edit.before == "" and (edit.file is None) == (not record.fit.at.begins)
+    assert all(line.strip().startswith("#") for line in edit.after.splitlines())
     for word in ("column's mean", "standardized", "mean 0", "validation"):
         assert word in edit.after
 
@@ -286,11 +305,17 @@ def test_calls_on_one_line_are_changed_together_and_none_in_silence():
     assert "activation='relu'" in hidden.after and "sigmoid" in output.after
 
 
-def test_longer_training_in_place_of_a_loop_over_batches_is_no_argument_of_it():
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("model.train_on_batch(x, y)", "# in place of the loop over train_on_batch: model.fit(…, epochs=500)"),
+        ("cross_val_score(model, x, y)", "model.fit(…, epochs=500)"),
+    ],
+)
+def test_what_is_no_call_of_fit_gets_none_of_its_arguments(call, said):
     made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
-    record = script_of("model.train_on_batch(x, y)", GAPS, VALUES, origin="batches")
-    (edit,) = edits.edits(record, made, [Change("epochs", 500)])
-    assert edit.file is None and edit.after == "# in place of the loop over train_on_batch: model.fit(…, epochs=500)"
+    (edit,) = edits.edits(script_of(call, GAPS, VALUES), made, [Change("epochs", 500)])
+    assert edit.file is None and edit.after == said
 
 
 def test_every_cause_is_documented():

@@ -160,6 +160,13 @@ def test_held_out_samples_are_mixed_with_the_others_when_they_stand_in_order():
     assert sorted([*data.y[0], *data.y_held_out[0]]) == sorted(Y)
 
 
+def test_what_is_held_out_is_mended_by_the_numbers_of_the_training_data():
+    held_out = np.array([[np.nan, 5.0], [7.0, 5.0]]), np.array([1.0, np.nan])
+    x, y = np.array([[2.0, 1.0], [4.0, 1.0]]), np.array([0.0, 1.0])
+    _, data, _ = changed(case([dense(1)], MSE, x, y, held_out=held_out), Change("finite"))
+    assert data.x_held_out[0].tolist() == [[3.0, 5.0]] and data.y_held_out[0].tolist() == [1.0]
+
+
 def test_missing_numbers_are_filled_in_and_samples_without_a_target_go():
     x, y = XV.copy(), YV.copy()
     x[0, 0], y[1] = np.nan, np.inf

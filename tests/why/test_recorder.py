@@ -262,6 +262,7 @@ def test_the_net_and_its_settings_in_the_words_of_keras_3(old):
 def test_places_in_the_users_code(old):
     assert Path(old.layers[3].at.file).name == "old.py"
     assert old.layers[3].at.call == "Dropout(p=0.25)"
+    assert old.layers[3].at.begins and old.fit.at.begins
     assert old.layers[3].at.text == OLD.splitlines()[old.layers[3].at.line - 1]
     assert old.compiled.at.call.startswith("model.compile(")
     assert old.fit.at.text.splitlines()[1].strip().startswith("X, targets, nb_epoch=4")
@@ -465,6 +466,18 @@ def test_deviations_are_exact_for_values_that_are_large_beside_their_spread():
 def test_values_that_are_not_finite_are_told_and_left_out():
     facts = recorder.values_of(np.array([1.0, np.nan, 3.0, np.inf]), "x")
     assert (facts["finite"], facts["minimum"], facts["maximum"], facts["mean"]) == (False, 1.0, 3.0, 2.0)
+
+
+def test_which_calls_begin_a_statement(tmp_path):
+    text = (
+        "net.fit(1)\nh = net.fit(2)\nif h: net.fit(3)\nf(\n  net.fit(4)\n)\nfor i in h:\n    return_ = [net.fit(5)]\n"
+        "if h:\n    pass\nelse: net.fit(6)\n"
+    )
+    path = write(tmp_path, "s.py", text)
+    code = recorder.Code(path, path)
+    frame = types.SimpleNamespace(f_code=types.SimpleNamespace(co_filename=str(path)), f_globals={}, f_locals={})
+    found = [source["begins"] for source in code.fits(frame, lambda owner: True)]
+    assert found == [True, True, True, False, True, False]
 
 
 def test_which_targets_are_classes():

@@ -7,7 +7,6 @@ name, which `fit` is then given. Where that cannot be done line by line, a comme
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -81,22 +80,28 @@ def call_of(record: Record) -> ast.Call | None:
     return tree if isinstance(tree, ast.Call) else None
 
 
+def called(record: Record) -> str:
+    """What the script calls there: fit, train_on_batch, or a function that calls `fit` in its turn; empty: unknown."""
+    call = call_of(record)
+    return "" if call is None else getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
 def stands_alone(record: Record) -> bool:
-    """Whether lines can go before the call: its lines are a statement, and no loop inside it makes its arguments."""
+    """Whether lines can go before the call: a statement begins there, and no loop in its lines makes its arguments."""
     try:
-        tree = ast.parse(textwrap.dedent(record.fit.at.text))
-    except SyntaxError:  # part of a longer statement
+        tree = ast.parse(record.fit.at.text.strip())
+    except SyntaxError:  # the head of a loop, or a statement that goes on
         return False
-    loops = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
     call = ast.dump(call_of(record))
-    around = [node for node in ast.walk(tree) if isinstance(node, (*loops, ast.For, ast.While, ast.With))]
-    return not any(ast.dump(node) == call for outer in around for node in ast.walk(outer))
+    loops = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda, ast.For, ast.While)
+    around = [node for node in ast.walk(tree) if isinstance(node, loops)]
+    return record.fit.at.begins and not any(ast.dump(node) == call for outer in around for node in ast.walk(outer))
 
 
 def find_slots(record: Record) -> Slots | None:
     """Where the script's samples stand in its call of `fit`; None: not in a form that lines could change."""
     call, train = call_of(record), record.train
-    arrays = train.origin == "arrays" and record.fit.method == "fit" and len(train.y) == 1
+    arrays = train.origin == "arrays" and called(record) == "fit" and len(train.y) == 1
     whole = all(None not in values.shape for values in train.inputs)
     if call is None or not arrays or not whole or not stands_alone(record):
         return None
@@ -217,9 +222,8 @@ class _Lines:
         """The part of an array on which the net trains: its numbers are those that count."""
         if not self.slots.split:
             return name
-        self.lines.append(
-            f"part = {name}[: int({1 - self.slots.split:g} * len({name}))]  # without the held-out samples"
-        )
+        stop = f"int(len({name}) * (1 - {self.slots.split:g}))"
+        self.lines.append(f"part = {name}[:{stop}]  # without the samples that are held out")
         return "part"
 
     def pairs(self) -> Iterator[tuple[np.ndarray, Facts, Slot, Slot | None]]:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from stages.core.why import net as nets
-from stages.core.why.data_edits import DataEdit, data_edit, spliced
+from stages.core.why.data_edits import DataEdit, called, data_edit, spliced
 from stages.core.why.interventions import Change, apply
 from stages.core.why.record import Record, Source
 from stages.core.why.setup import Setup
@@ -64,10 +64,10 @@ def edits(record: Record, case: Case, changes: Iterable[Change]) -> list[Edit]:
     if settings := _compile_differences(before, after, names):
         _put(found, loose, record.compiled.at, settings, "model.compile({})")
     data = data_edit(record, case, after, {change.kind for change in changes})
-    in_loop = record.fit.method == "train_on_batch"  # which knows neither epochs nor batches
     if settings := _fit_differences(before, after):
-        form = "# in place of the loop over train_on_batch: model.fit(…, {})" if in_loop else "model.fit(…, {})"
-        _put(found, loose, None if in_loop else record.fit.at, settings, form)
+        taken = called(record) in ("fit", "fit_generator", "")  # others know neither epochs nor batches
+        form = "# in place of the loop over train_on_batch: " if record.fit.method == "train_on_batch" else ""
+        _put(found, loose, record.fit.at if taken else None, settings, form + "model.fit(…, {})")
     if data.lines and record.fit.at:
         found.setdefault(record.fit.at, [])
     elif data.lines:
@@ -93,18 +93,22 @@ def _placed(found: dict[Source, list[tuple[str, Value]]], fit: Source | None, da
             changed = with_argument(changed, key, source_of(value))
         if settings and changed == start:
             words = ", ".join(f"{key}={source_of(value)}" for key, value in settings if key)
-            first.append(f"# in the next line: {words}")
+            first.append(f"# in line {source.line}: {words}")
         if UNKNOWN_KERAS.search(changed) and any(isinstance(value, Code) and value.needs for _, value in settings):
             first += dict.fromkeys(value.needs for _, value in settings if isinstance(value, Code) and value.needs)
         texts[place] = texts.get(place, source.text).replace(call, changed, 1)
+    begin = {(source.file, source.line, source.text) for source in found if source.begins}
     made = []
     for (file, line, text), changed in texts.items():
         indent = re.match(r"\s*", text)[0]
-        lines = [indent + one for one in added[file, line, text]]
-        if changed == text:
-            made.append(Edit(file, line, "", "\n".join(lines)))
-        else:
+        first = added[file, line, text]
+        lines = [indent + one for one in first] if (file, line, text) in begin else []
+        if first and not lines:  # in the middle of a statement
+            made.append(Edit(None, 0, "", "\n".join(first)))
+        if changed != text:
             made.append(Edit(file, line, text, "\n".join([*lines, changed])))
+        elif lines:
+            made.append(Edit(file, line, "", "\n".join(lines)))
     return made
 
 

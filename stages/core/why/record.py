@@ -40,6 +40,7 @@ class Source(_Fact):
     file: str  # absolute path
     line: int  # its first line, from 1
     end: int  # its last line
+    begins: bool  # its first line begins a statement: other lines may go before it
     text: str  # these lines, whole, as they stand in the file
     call: str | None  # the call alone, as it stands there, like "Dense(1, activation='softmax')"; None: see above
 

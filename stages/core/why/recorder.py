@@ -202,18 +202,20 @@ class Code:
         file, line = frame.f_code.co_filename, frame.f_lineno
         lines, tree = self.tree(file)
         if tree is None:
-            return {"file": str(Path(file).absolute()), "line": line, "end": line, "text": "", "call": None}
+            where = {"file": str(Path(file).absolute()), "line": line, "end": line}
+            return {**where, "begins": False, "text": "", "call": None}
         node = self._call(frame, tree) or self._statement(tree, line)
-        return self._facts(file, lines, node, line)
+        return self._facts(file, lines, tree, node, line)
 
-    @staticmethod
-    def _facts(file, lines, node, line=1):
+    def _facts(self, file, lines, tree, node, line=1):
         """The fields of `record.Source`."""
         first, last = (node.lineno, node.end_lineno) if node else (line, line)
         if hasattr(node, "body"):  # a loop or a definition: its head alone
             last = first
         call = ast.get_source_segment("\n".join(lines), node) if isinstance(node, ast.Call) else None
-        where = {"file": str(Path(file).absolute()), "line": first, "end": last}
+        statement = self._statement(tree, first)
+        begins = bool(statement) and statement.lineno == first and not lines[first - 1][: statement.col_offset].strip()
+        where = {"file": str(Path(file).absolute()), "line": first, "end": last, "begins": begins}
         return {**where, "text": "\n".join(lines[first - 1 : last]), "call": call}
 
     @staticmethod
@@ -270,7 +272,7 @@ class Code:
             owner = scope.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
             words = {keyword.arg for keyword in node.keywords}
             if is_model(owner) or (owner is None and words & {"epochs", "nb_epoch", "batch_size", "validation_data"}):
-                found.append(self._facts(file, lines, node))
+                found.append(self._facts(file, lines, tree, node))
         return sorted(found, key=lambda source: source["line"])
 
 
@@ -1877,7 +1879,7 @@ def names_at(frame):
     """Names at a frame that stand for modules or for Keras' optimizers, and what they are in full."""
     found = {}
     for name, value in {**frame.f_globals, **frame.f_locals}.items() if frame is not None else ():
-        if isinstance(value, types.ModuleType):
+        if isinstance(value, types.ModuleType) and not name.startswith("__"):
             found[name] = value.__name__
         elif isinstance(value, type) and ".optimizers." in (value.__module__ or ""):
             found[name] = f"{value.__module__}.{value.__name__}"

@@ -114,20 +114,9 @@ TENSORFLOW_1 = {  # optimizers of tf.train, and Keras' own
 NUMPY = {  # names that NumPy dropped, by what they stood for: a type of Python's, or a name that NumPy has
     **{kind.__name__: kind for kind in (bool, int, float, complex, object, str)},
     **{"long": int, "unicode": str, "object0": object, "issubclass_": issubclass},
-    **{
-        "bool8": "bool_",
-        "float_": "float64",
-        "complex_": "complex128",
-        "cfloat": "complex128",
-        "longfloat": "longdouble",
-    },
-    **{
-        "singlecomplex": "complex64",
-        "longcomplex": "clongdouble",
-        "string_": "bytes_",
-        "unicode_": "str_",
-        "str0": "str_",
-    },
+    **{"bool8": "bool_", "float_": "float64", "singlecomplex": "complex64", "longfloat": "longdouble"},
+    **{"complex_": "complex128", "cfloat": "complex128", "longcomplex": "clongdouble"},
+    **{"string_": "bytes_", "unicode_": "str_", "str0": "str_"},
     **dict.fromkeys(("Inf", "Infinity", "infty", "PINF"), "inf"),
     **{"NINF": "-inf", "NaN": "nan", "NAN": "nan", "PZERO": "0.0", "NZERO": "-0.0"},
     **{"product": "prod", "cumproduct": "cumprod", "alltrue": "all", "sometrue": "any", "round_": "round"},
