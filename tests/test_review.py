@@ -722,6 +722,17 @@ def test_stale_results_do_not_pass(pipeline):
     assert (folder / "dvc.lock").read_bytes() == lock
 
 
+def test_a_record_of_the_grid_is_left_over_only_without_its_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for row in ("grid/a_none", "toy/none"):
+        (tmp_path / f"build/rows/{row}.yaml").parent.mkdir(parents=True)
+        (tmp_path / f"build/rows/{row}.yaml").touch()
+    found = command.left_over(
+        ["grid/a_none", "grid/gone", "toy/none", "toy/gone", "dropped/x", "dropped/y"], {"toy": {}}
+    )
+    assert found == ["results/runs/dropped", "results/runs/grid/gone.json"]
+
+
 @pytest.mark.long
 def test_a_number_that_dvc_was_made_to_accept_does_not_pass(pipeline):
     folder, run = pipeline

@@ -14,6 +14,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,10 +69,18 @@ def not_up_to_date(side: review.Side) -> list[staleness.Outdated]:
     with ThreadPoolExecutor(2) as pool:
         said = [line for lines in pool.map(lambda command: dvc.quietly(*command, "--check"), CHECKS) for line in lines]
     selected = read_yaml(Path("params.yaml"))["studies"]
-    orphans = {key.partition("/")[0] for key in side.texts} - set(selected)
-    left = [staleness.Outdated(f"{RUNS}/{study}", staleness.LEFT_OVER) for study in sorted(orphans)]
+    left = [staleness.Outdated(path, staleness.LEFT_OVER) for path in left_over(side.texts, selected)]
     damaged = [f"{RUNS}/{key}.json: {staleness.EDITED}" for key in side.problems]
     return staleness.find(status, rows, [*damaged, *said]) + left
+
+
+def left_over(keys: Iterable[str], selected: Container[str]) -> list[str]:
+    """Records, or folders of them, that no composed row stands for; `aggregate` tells those of selected studies."""
+    known = {key: (ROWS / f"{key}.yaml").is_file() for key in keys}
+    folders = {key.partition("/")[0] for key, composed in known.items() if composed}
+    lost = [key for key, composed in known.items() if not composed and key.partition("/")[0] not in selected]
+    paths = (f"{key}.json" if key.partition("/")[0] in folders else key.partition("/")[0] for key in lost)
+    return sorted({f"{RUNS}/{path}" for path in paths})
 
 
 def turns(old: dict[str, bytes], new: dict[str, bytes], declared: dict[str, review.Study]) -> list[conclusions.Turn]:
