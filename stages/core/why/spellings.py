@@ -502,7 +502,7 @@ def _optimizers(keras, modules, tell):
         if kwargs.get("epsilon", 0) is None:
             del kwargs["epsilon"]
         kwargs.pop("schedule_decay", None)
-        for name in OPTIMIZERS_OWN & set(kwargs) - set(inspect.signature(type(optimizer).__init__).parameters):
+        for name in sorted(OPTIMIZERS_OWN & set(kwargs) - set(inspect.signature(type(optimizer).__init__).parameters)):
             tell(f"{name}= of {type(optimizer).__name__}", "nothing, which is what Keras 1 made of it")
             del kwargs[name]
         decay = kwargs.pop("decay", None)
