@@ -292,6 +292,80 @@ def test_missing_numbers_are_measured_and_named_so_where_no_repair_is_found():
     }
 
 
+NAN = case([dense(8, "sigmoid"), DROPOUT, dense(1, "softmax")], "binary_crossentropy", 300 * X, Y, optimizer="SGD")
+NAN = replace(NAN, data=replace(NAN.data, x=(np.where(X > 1.2, np.nan, X).astype(np.float32),)))
+
+
+class NotFinite(Trainer):
+    """The loss is NaN wherever the missing numbers are not filled in."""
+
+    def outcome(self, trial):
+        made = super().outcome(trial)
+        finite = Change("finite") in trial.changes
+        runs = [replace(run, skill=run.skill if finite else 0.0, finite=finite) for run in made.runs]
+        return replace(made, runs=tuple(runs))
+
+
+def not_finite(rule):
+    trainer = NotFinite(rule)
+    found = symptoms.look(NAN.setup, NAN.data, NAN.task)
+    known = Reference(0.95, "ridge regression", 90)
+    found = Search(NAN, found, trainer.run, LIMITS, lambda: known, clock=lambda: trainer.now).go()
+    return found, verdict(found, "train.py", [], []), trainer
+
+
+def test_missing_numbers_are_filled_in_before_all_else_and_are_none_of_the_three_changes():
+    needed = {"finite", "head", "inputs", "dropout"}
+    found, said, trainer = not_finite(lambda kinds: 0.95 if needed <= kinds else 0.0)
+    assert {change.kind for change in found.repair} == needed and found.confirmation.certain
+    assert all(Change("finite") in trial.changes for trial in trainer.trials if trial.changes)
+    assert said.causes[0].name == "data_not_finite"
+    assert {step.cause for step in said.repair} <= {cause.name for cause in said.causes}
+    assert said.sentence.endswith("As asked the loss becomes NaN or infinite (9 of 9 seeds).")
+
+
+def test_missing_numbers_alone():
+    _, said, _ = not_finite(lambda kinds: 0.95 if "finite" in kinds else 0.0)
+    assert [step.cause for step in said.repair] == ["data_not_finite"] and said.confirmed
+    assert "missing numbers filled in" not in [*said.no_matter, *said.no_help, *said.not_tried]
+
+
+def test_of_a_loss_that_becomes_nan_it_is_told_what_keeps_it_finite_though_the_data_cannot_be_learnt():
+    class Diverges(Trainer):
+        def outcome(self, trial):
+            made = super().outcome(trial)
+            finite = any(change.kind == "rate" and change.value < 1 for change in trial.changes)
+            return replace(made, runs=tuple(replace(run, finite=finite) for run in made.runs))
+
+    trainer = Diverges(lambda kinds: 0.0, held_out=0.0)
+    made = case([dense(8, "relu"), dense(1, "sigmoid")], "binary_crossentropy", X, Y, optimizer="SGD", rate=20.0)
+    found = symptoms.look(made.setup, made.data, made.task)
+    known = Reference(0.0, "ridge regression", 90)
+    found = Search(made, found, trainer.run, LIMITS, lambda: known, clock=lambda: trainer.now).go()
+    said = verdict(found, "train.py", [], [])
+    assert [cause.name for cause in said.causes[:2]] == ["learning_rate_high", "data_unlearnable"]
+    assert "and not with learning rate 0.05 in place of 20 or learning rate 2 in place of 20" in said.causes[0].text
+    assert "these data may not allow it" in said.sentence and "NaN or infinite (3 of 3 seeds)." in said.sentence
+
+
+def test_one_answer_for_all_samples_is_said():
+    class Constant(Trainer):
+        def outcome(self, trial):
+            made = super().outcome(trial)
+            return replace(made, runs=tuple(replace(run, one_answer=run.skill < 0.1) for run in made.runs))
+
+    trainer = Constant(lambda kinds: 0.95 if "head" in kinds else 0.0)
+    found = Search(MADE, [], trainer.run, LIMITS, lambda: None, clock=lambda: trainer.now).go()
+    said = verdict(found, "train.py", [], []).sentence
+    assert said.endswith(" As asked the net gives one answer for all samples (9 of 9 seeds).")
+
+
+def test_where_a_likely_change_does_nothing_larger_is_trained():
+    found, trainer = search(lambda kinds: 0.96 if "head" in kinds else 0.0)
+    assert found.repair == {HEAD}
+    assert max(len(trial.changes) for trial in trainer.trials) == 2  # the head with samples held out
+
+
 def test_data_that_were_learnt_are_not_blamed():
     x = np.random.default_rng(0).normal(size=(90, 1, 1))
     made = case(

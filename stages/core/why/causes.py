@@ -17,6 +17,9 @@ UNLEARNABLE = "data_unlearnable"
 NO_EXPERIMENT = ("metric_only", "penalty_without_effect", UNLEARNABLE)
 """Causes that no change of the setup shows."""
 
+DIVERGES = 0.4
+"""Evidence of a change with which the loss does not become NaN."""
+
 LEAST = 0.3
 """Evidence below which a cause is not named."""
 
@@ -32,9 +35,13 @@ class Cause:
 
 
 def rank(found: Findings) -> list[Cause]:
-    """Causes, the likeliest first; none where the net learns and nothing was found that makes it learn better."""
-    names = _remarks(found) if found.learns and not _confirmed(found) else _all(found)
-    return sorted(names, key=lambda cause: -cause.evidence)
+    """Causes, the likeliest first; none where the net learns and nothing was found that makes it learn better.
+
+    Without what is changed before all else nothing trains, so it comes first.
+    """
+    causes = _remarks(found) if found.learns and not _confirmed(found) else _all(found)
+    first = {name for change in found.first for name in causes_of(change, found)}
+    return sorted(causes, key=lambda cause: (cause.name not in first, -cause.evidence))
 
 
 def guesses(signs: Iterable[Symptom]) -> list[Cause]:
@@ -85,13 +92,30 @@ def _all(found: Findings) -> list[Cause]:
             helps.setdefault(name, []).append(interventions.say(change, *say))
     for name, words in helps.items():
         texts.setdefault(name, []).append(f"alone it helps, too: {' or '.join(words)}")
+    for name, words in _calming(found).items():
+        add(name, DIVERGES, f"the loss becomes NaN or infinite as asked, and not with {' or '.join(words)}")
     if found.reference and (found.by_heart or found.attainable < SOMETHING):
-        add(UNLEARNABLE, 2.0, f"scikit-learn ({found.reference.name}) finds nothing either")
+        visible = found.asked.diverges  # then that is the first thing to mend, and to tell
+        add(UNLEARNABLE, LEAST if visible else 2.0, f"scikit-learn ({found.reference.name}) finds nothing either")
     causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
     if not causes and evidence:
         name = max(evidence, key=evidence.get)
         causes = [Cause(name, evidence[name], False, "; ".join(texts.get(name, [name])))]
     return causes
+
+
+def _calming(found: Findings) -> dict[str, list[str]]:
+    """By cause, single changes with which the loss stays finite where as asked it seldom does."""
+    if not found.asked.diverges:
+        return {}
+    case, calming = found.case, {}
+    for change in found.candidates:
+        tried = found.beside_first(change)
+        if change in (found.repair or found.first) or not tried or not all(run.finite for run in tried.runs):
+            continue
+        name = ordered(interventions.causes(change, case.setup, case.data, case.task))[0]
+        calming.setdefault(name, []).append(interventions.say(change, case.setup, case.data, case.task))
+    return calming
 
 
 def causes_of(change: Change, found: Findings) -> tuple[str, ...]:
@@ -132,7 +156,7 @@ def effect_of(change: Change, found: Findings) -> float:
     """Share of the repair's skill that is lost without a change, 0 to 1; by its prior where that was not tried."""
     repair: Changes = found.repair or NOTHING
     whole, without = found.tried.get(repair), found.tried.get(repair - {change})
-    if len(repair) == 1 or not whole or not whole.skill:
+    if len(repair) == 1 or change in found.first or not whole or not whole.skill:
         return 1.0
     if without and (without.runs or without.error):
         return min(1.0, max(0.0, (whole.skill - without.skill) / whole.skill))

@@ -1,6 +1,7 @@
 """Which few changes make a net learn: tried, reduced to the smallest set, and confirmed with seeds of their own.
 
-1. As asked, and everything at once. If the first fits its data as well as they can be, it learns.
+1. As asked, the likeliest single changes, and everything at once where none of these does well. If the first fits its
+   data as well as they can be, it learns. What nothing trains without, as missing numbers, is changed before all else.
 2. Single changes, those first that a symptom speaks for; long trainings by successive halving.
 3. Where no single change is enough: the likeliest few together, and of what is enough take away part by part (Zeller's
    delta debugging); where one change goes far, or even everything at once does not learn, what helps most beside the
@@ -47,6 +48,9 @@ GAIN = 0.1
 
 MUCH = 0.4
 """Share of what can be gained from which on a single change is a good start for others beside it."""
+
+SUSPECT = 0.35
+"""Suspicion from which on a single change is tried before everything at once."""
 
 SOMETHING = 0.15
 """Skill below this is nothing that could be learnt."""
@@ -105,6 +109,11 @@ class Tried:
         return float(np.median(self.skills)) if self.runs else 0.0
 
     @property
+    def diverges(self) -> bool:
+        """Whether the loss becomes NaN or infinite in most seeds."""
+        return 2 * sum(not run.finite for run in self.runs) > len(self.runs)
+
+    @property
     def held_out(self) -> float | None:
         values = [run.held_out for run in self.runs if run.held_out is not None]
         return float(np.median(values)) if values else None
@@ -130,6 +139,7 @@ class Findings:
     reference: Reference | None = None
     attainable: float = 0.0  # skill that these data allow, as far as known
     asked: Tried = field(default_factory=lambda: Tried(NOTHING))
+    first: Changes = NOTHING  # made before all others, since nothing trains without it
     tried: dict[Changes, Tried] = field(default_factory=dict)
     candidates: list[Change] = field(default_factory=list)
     repair: Changes | None = None
@@ -145,6 +155,20 @@ class Findings:
     def reach(self) -> float:
         """Skill from which on a seed learns."""
         return max(LEARNS * self.attainable, SOMETHING)
+
+    @property
+    def cures(self) -> list[Tried]:
+        """All sets of changes that were tried as a cure, which to hold samples out is not."""
+        return [tried for tried in self.tried.values() if tried.changes and HOLD_OUT not in tried.changes]
+
+    def beside_first(self, *changes: Change) -> Tried | None:
+        """What is known of these changes, with nothing else but what is made first."""
+        return self.tried.get(self.first.union(changes))
+
+    @property
+    def ground(self) -> float:
+        """Skill that changes start from: as asked, or with what is made first."""
+        return (self.beside_first() or self.asked).skill
 
     @property
     def all_asked(self) -> np.ndarray:
@@ -204,7 +228,7 @@ class Search:
         self, sets: Iterable[Changes], seeds: Sequence[int], go_on: Callable[[], bool] = lambda: True
     ) -> list[Tried]:
         """What becomes of sets of changes with these seeds; what is known already is not trained again."""
-        sets = list(sets)
+        sets = [changes | self.findings.first if changes else changes for changes in sets]
         missing, trials = [], []
         for changes in dict.fromkeys(sets):
             known = {run.seed for run in self.findings.tried.get(changes, Tried(changes)).runs}
@@ -285,6 +309,7 @@ class Search:
     def _go(self) -> None:
         found = self.findings
         found.candidates = interventions.candidates(self.case.setup, self.case.data, self.case.task)
+        found.first = frozenset(c for c in found.candidates if c.kind == "finite")
         self._first_of_kind = {c.kind: c for c in reversed(found.candidates)}.values()
         self._as_asked()
         if any(sign.cause == "data_unlearnable" and sign.weight >= CERTAIN for sign in found.symptoms):
@@ -380,21 +405,32 @@ class Search:
         self.findings.by_heart = len(known) > 1 and max(known) < by_chance(samples)
 
     def _everything(self) -> Changes:
-        """Tries everything at once, and where that does not learn, variants of it; gives the best."""
-        self.tell("everything at once")
+        """Tries everything at once, and where that does not learn, variants of it; gives the best.
+
+        Where one of the likeliest changes does, the rest can wait.
+        """
         every = frozenset(interventions.everything(self.case.setup, self.case.data, self.case.task))
         every = frozenset(c for c in every if c.kind != "epochs" or c in self.findings.candidates)
-        apart = every | {HOLD_OUT}
+        self.tell("the likeliest single changes")
+        whole = self._suspects() or every
+        self.tell("everything at once" if whole is every else "how far that goes")
         memory = self.case.data.n >= TELLING and not self.case.data.x_held_out  # what is learnt by heart must not count
-        best = self.attempt([every, apart] if memory else [every], self.few)[0]
+        best, *apart = self.attempt([whole, whole | {HOLD_OUT}] if memory else [whole], self.few)
         self.attempt([NOTHING], self.seeds)
-        self._set_attainable(self.findings.tried.get(apart, best))
+        self._set_attainable(apart[0] if apart and apart[0].runs else best)
         if best.skill >= max(0.9 * self.findings.attainable, 0.5) or self._spent(0.3):
             return every
         tries = self.attempt(self._variants(every), self.few)
         best = max([best, *tries], key=lambda tried: tried.skill)
         self._set_attainable(best)
         return best.changes
+
+    def _suspects(self) -> Changes | None:
+        """Tries the single changes that most speaks for; gives one with which all at once has nothing to show."""
+        suspects = [change for change in self._ranked(self.findings.candidates) if self.suspicion(change) >= SUSPECT]
+        tries = self.attempt(self._alone(suspects[: 2 * self.limits.cores]), self.few)
+        best = max(tries, key=lambda tried: tried.skill, default=Tried(NOTHING))
+        return best.changes if best.skill >= WELL else None
 
     def _variants(self, every: Changes) -> list[Changes]:
         """Everything at once with another learning rate, longer, with tanh."""
@@ -412,8 +448,7 @@ class Search:
 
     def _singles(self) -> None:
         """Every single change; where that takes too long, a quarter of the steps first, and the better half in full."""
-        order = sorted(self.findings.candidates, key=self.suspicion, reverse=True)
-        sets = [frozenset([change]) for change in order]
+        sets = self._alone(sorted(self.findings.candidates, key=self.suspicion, reverse=True))
         self.tell(f"{len(sets)} single changes")
         asked = self.findings.asked
         steps = self.cap or asked.asked_steps
@@ -437,18 +472,30 @@ class Search:
         }
         best = set(sorted(sets, key=lambda s: -reached[s])[: max(4, len(sets) // 2)])
         return sorted(
-            (s for s in sets if s in best or self.suspicion(next(iter(s))) >= 0.5),
-            key=lambda s: -reached[s] - 0.3 * self.suspicion(next(iter(s))),
+            (s for s in sets if s in best or self.suspicion(self._single(s)) >= 0.5),
+            key=lambda s: -reached[s] - 0.3 * self.suspicion(self._single(s)),
         )
 
     def _good(self, most: int = MOST_CHANGES) -> Changes | None:
         """The likeliest of the sets of changes that are enough: fewest changes, then those that most speaks for."""
         enough = [
             tried
-            for tried in self.findings.tried.values()
-            if 0 < len(tried.changes) <= most and tried.changes not in self.findings.refuted and self._enough(tried)
+            for tried in self.findings.cures
+            if self._count(tried) <= most and tried.changes not in self.findings.refuted and self._enough(tried)
         ]
         return max(enough, key=self._worth).changes if enough else None
+
+    def _count(self, tried: Tried) -> int:
+        """Changes beside those that are made first."""
+        return len(tried.changes - self.findings.first)
+
+    def _alone(self, changes: Iterable[Change]) -> list[Changes]:
+        """Each change by itself, beside what is made first."""
+        return [self.findings.first | {change} for change in changes]
+
+    def _single(self, changes: Changes) -> Change:
+        """The change of a set that has one beside what is made first."""
+        return next(iter(changes - self.findings.first or changes))
 
     def _worth(self, tried: Tried) -> tuple[int, int, float, list[str]]:
         """How good a repair is: few changes, no certain sign left standing, then what most speaks for."""
@@ -460,10 +507,11 @@ class Search:
     def _several(self, start: Changes) -> None:
         """Repairs of more than one change."""
         found = self.findings
-        singles = [tried.skill for tried in found.tried.values() if len(tried.changes) == 1]
-        moved, whole = max(singles, default=0.0) - found.asked.skill, found.tried.get(start)
+        self.attempt([start], self.few, lambda: not self._spent(0.7))
+        singles = [tried.skill for tried in found.cures if self._count(tried) == 1]
+        moved, whole = max(singles, default=0.0) - found.ground, found.tried.get(start)
         enough = bool(whole) and self._enough(whole)
-        if moved >= (max(GAIN, MUCH * (found.attainable - found.asked.skill)) if enough else GAIN):
+        if moved >= (max(GAIN, MUCH * (found.attainable - found.ground)) if enough else GAIN):
             self._grow(start, until=0.6)
         if self._good() or not enough:
             reduced = start
@@ -477,7 +525,7 @@ class Search:
 
     def _likeliest(self, changes: Changes) -> Changes:
         """The smallest of some sets of the likeliest of these changes that is enough; all of them if none is."""
-        ranked = self._by_signs(changes)
+        ranked = self._by_signs(changes - self.findings.first)
         sets = [frozenset(ranked[:size]) for size in LIKELIEST if size < len(ranked)]
         enough = [tried.changes for tried in self.attempt(sets, self.few) if self._enough(tried)]
         return min(enough, key=len, default=changes)
@@ -485,7 +533,7 @@ class Search:
     def _longer(self, changes: Changes) -> None:
         """Tries fewer of these changes with the longest training."""
         longest = [change for change in self.findings.candidates if change.kind == "epochs"][-1:]
-        rest = [change for change in self._ranked(changes) if change.kind != "epochs"]
+        rest = [change for change in self._ranked(changes - self.findings.first) if change.kind != "epochs"]
         sets = [frozenset([*few, *longest]) for few in combinations(rest, MOST_CHANGES - 1) if longest]
         self.attempt(sets[: 3 * self.limits.cores], self.few, lambda: not self._spent(0.8))
 
@@ -503,7 +551,8 @@ class Search:
 
     def _reduce(self, changes: Changes) -> Changes:
         """Fewer and fewer changes that are still enough, until none can go."""
-        current = self._ranked(changes)[::-1]
+        first = self.findings.first
+        current = self._ranked(changes - first)[::-1]
         parts = 2
         while len(current) > 1 and not self._spent(0.75):
             parts = min(parts, len(current))
@@ -512,22 +561,23 @@ class Search:
             tries = self.attempt([rest for rest in rests if rest], self.few)
             kept = next((tried for tried in tries if self._enough(tried)), None)
             if kept is not None:
-                current, parts = self._ranked(kept.changes)[::-1], max(2, parts - 1)
+                current, parts = self._ranked(kept.changes - first)[::-1], max(2, parts - 1)
             elif parts == len(current):
                 break
             else:
                 parts = min(2 * parts, len(current))
-        return frozenset(current)
+        return first.union(current)
 
     def _grow(self, pool: Changes, until: float) -> None:
         """Greedily: the best single changes, and what helps most beside them, up to three; first those of `pool`."""
         self.tell("changes together")
-        singles = [t for t in self.findings.tried.values() if len(t.changes) == 1 and t.runs]
+        found = self.findings
+        singles = [t for t in found.cures if self._count(t) == 1 and t.runs]
         if not singles:
             return
-        ranked = sorted(singles, key=lambda t: -t.skill - 0.3 * min(1.5, self.suspicion(next(iter(t.changes)))))
-        helpers = [next(iter(t.changes)) for t in ranked]
-        helpers = self._ranked(pool) + [c for c in helpers if c not in pool]
+        ranked = sorted(singles, key=lambda t: -t.skill - 0.3 * min(1.5, self.suspicion(self._single(t.changes))))
+        helpers = [self._single(t.changes) for t in ranked]
+        helpers = self._ranked(pool - found.first) + [c for c in helpers if c not in pool]
         bases = [tried.changes for tried in ranked[:2]]
         for size in range(2, MOST_CHANGES + 1):
             sets = [
@@ -541,17 +591,21 @@ class Search:
                 if self._good() or self._spent(until):
                     return
                 self.attempt(sets[start : start + 2 * self.limits.cores], self.few)
-            tried = [self.findings.tried[s] for s in sets if s in self.findings.tried]
-            bases = [t.changes for t in sorted(tried, key=lambda t: -t.skill)[:2] if len(t.changes) == size]
+            tried = [found.tried[s] for s in sets if s in found.tried]
+            bases = [t.changes for t in sorted(tried, key=lambda t: -t.skill)[:2] if self._count(t) == size]
 
     def _refine(self, repair: Changes) -> Changes:
         """The smallest repair in the simplest words: no change that is not needed, parts in place of a whole."""
         if self._spent(0.85):
             return repair
-        if len(repair) > 1:
-            repair = self._best_of([repair - {change} for change in self._ranked(repair)]) or repair
+        first = self.findings.first
+        fewer = [repair - {change} for change in self._ranked(repair - first)]
+        repair = self._best_of(filter(None, fewer)) or repair
         simpler = [
-            (repair - {c}) | {part} for c in self._ranked(repair) for part in self._parts(c) if part not in repair
+            (repair - {c}) | {part}
+            for c in self._ranked(repair - first)
+            for part in self._parts(c)
+            if part not in repair
         ]
         return self._best_of(simpler) or repair
 
@@ -643,8 +697,10 @@ class Search:
 
 def gain_of(change: Change, found: Findings) -> float:
     """Skill that a change adds alone; 0 if it was not tried."""
-    tried = found.tried.get(frozenset([change]))
-    return max(0.0, tried.skill - found.asked.skill) if tried and tried.runs else 0.0
+    tried = found.beside_first(change)
+    if change in found.first:
+        return max(0.0, found.ground - found.asked.skill)
+    return max(0.0, tried.skill - found.ground) if tried and tried.runs else 0.0
 
 
 def by_chance(samples: int) -> float:

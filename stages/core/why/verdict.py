@@ -15,7 +15,7 @@ from stages.core.why import interventions
 from stages.core.why.causes import UNLEARNABLE, Cause, causes_of, guesses, ordered, rank
 from stages.core.why.edits import Edit, as_diff
 from stages.core.why.interventions import CAUSES, Change
-from stages.core.why.search import GAIN, HOLD_OUT, MOST_CHANGES, NOTHING, SOMETHING, Changes, Findings, Tried
+from stages.core.why.search import GAIN, MOST_CHANGES, SOMETHING, Changes, Findings, Tried
 from stages.core.why.symptoms import Symptom
 
 MEASURES = {
@@ -192,13 +192,13 @@ def _known(value: float) -> float | None:
 
 def _table(found: Findings, words: Callable[[Change], str]) -> list[Line]:
     """Every set of changes that was trained, the fewest changes first, then the best."""
-    tried = [t for t in found.tried.values() if t.runs and t.changes and HOLD_OUT not in t.changes]
+    tried = [tried for tried in found.cures if tried.runs]
     pairs = [_paired(t, found.asked) for t in tried]
     adjusted = holm([d.p_value for d in pairs])
     lines = [
         Line(
             together(t.changes, words),
-            len(t.changes) == 1,
+            len(t.changes - found.first) <= 1,
             summary(t.skills),
             _known(d.mean),
             _known(d.low),
@@ -227,7 +227,8 @@ def _idle(found: Findings) -> list[Change]:
     if found.learns is not False:
         return []
     needed = {change.kind for change in found.repair or ()}
-    return [c for c in found.candidates if c.kind not in needed and _adds_nothing(c, NOTHING, found)]
+    idle = [c for c in found.candidates if c.kind not in needed and c not in found.first]
+    return [change for change in idle if _adds_nothing(change, found.first, found)]
 
 
 def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
@@ -244,7 +245,8 @@ def _acquitted(change: Change, found: Findings, causes: list[Cause]) -> bool:
         return False
     if change in TAKEN_OUT and not any(symptom.cause in shown for symptom in found.symptoms):
         return True
-    return all(_adds_nothing(change, found.repair - {part}, found) for part in found.repair)
+    parts = found.repair - found.first
+    return all(_adds_nothing(change, found.repair - {part}, found) for part in parts)
 
 
 def _adds_nothing(change: Change, beside: Changes, found: Findings) -> bool:
@@ -261,7 +263,7 @@ def _not_tried(found: Findings, words: Callable[[Change], str]) -> list[str]:
         return []
     missing: dict[str | None, list[str]] = {}  # changes by why they were not tried
     for change in found.candidates:
-        tried = found.tried.get(frozenset([change]))
+        tried = found.beside_first(change)
         if tried is None or not tried.runs:
             reason = tried and (tried.error or tried.lost)
             if reason and reason == found.asked.error:
@@ -316,15 +318,15 @@ def _not_repaired(found: Findings, causes: list[Cause], steps: list[Step]) -> st
     if found.by_luck(found.all_asked):
         some = f"It learns in {_of(found, found.all_asked)} runs only, by chance"
         return f"{some}, and no repair of up to three changes surely does better.{maybe}{_guess(causes)}"
-    told = maybe or _together(found)
+    told = _seen(found) + (maybe or _together(found))
     return f"It does not learn, and no repair of up to three changes was found.{told}{_guess(causes)}"
 
 
 def _together(found: Findings) -> str:
     """What makes the net learn as a whole, where there was no time to find which of it is needed."""
     least = max(found.reach, found.asked.skill + GAIN)
-    whole = [t for t in found.tried.values() if len(t.changes) > MOST_CHANGES and t.runs and t.skill >= least]
-    whole = [tried for tried in whole if HOLD_OUT not in tried.changes]
+    several = [tried for tried in found.cures if len(tried.changes - found.first) > MOST_CHANGES]
+    whole = [tried for tried in several if tried.runs and tried.skill >= least]
     if not whole:
         return ""
     best = min(whole, key=lambda tried: (len(tried.changes), -tried.skill, sorted(map(str, tried.changes))))
@@ -362,7 +364,20 @@ def _repaired(
     needed = {step.cause for step in steps}
     named = [CAUSES[cause.name] for cause in causes if cause.name in needed] or [CAUSES[causes[0].name]]
     reliably = " reliably" if luck else ""
-    return f"It does not learn{reliably} because of {_listed(named)}: with {change} it does ({measured})."
+    because = f"It does not learn{reliably} because of {_listed(named)}: with {change} it does ({measured})."
+    return because + _seen(found)
+
+
+def _seen(found: Findings) -> str:
+    """What somebody who runs the script sees of most seeds: losses that are NaN, or one answer for all samples."""
+    runs = [*found.asked.runs, *(found.confirmation.asked.runs if found.confirmation else ())]
+    for said, seen in (
+        ("As asked the loss becomes NaN or infinite", [not run.finite for run in runs]),
+        ("As asked the net gives one answer for all samples", [run.finite and run.one_answer for run in runs]),
+    ):
+        if 2 * sum(seen) > len(runs):
+            return f" {said} ({sum(seen)} of {len(runs)} seeds)."
+    return ""
 
 
 def _of(found: Findings, skills: np.ndarray) -> str:
@@ -397,12 +412,12 @@ def _nothing_to_learn(found: Findings) -> str:
         return (
             "It does not learn, and these data may not allow it: on samples that they were not trained on, neither "
             "scikit-learn's models nor any net that was looked at here is surely better than guessing."
-            f"{perhaps}"
+            f"{_seen(found)}{perhaps}"
         )
     if found.attainable < SOMETHING and found.reference:
         return (
             "It does not learn, and these data may not allow it: the best of scikit-learn's models reaches a skill of "
-            f"{found.reference.skill:.2f}, and no change here does better.{perhaps}"
+            f"{found.reference.skill:.2f}, and no change here does better.{_seen(found)}{perhaps}"
         )
     return ""
 
