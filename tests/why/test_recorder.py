@@ -13,7 +13,7 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.why import keras2, recorder, scripts, spellings
-from stages.core.why.net import scales_inputs
+from stages.core.why.net import hidden, output_activation, output_units, scales_inputs
 from stages.core.why.record import record
 from stages.core.why.setup import from_record
 
@@ -314,6 +314,71 @@ def test_a_net_rebuilt_from_the_record_is_the_scripts(tensorflow, folder, second
     assert [type(layer).__name__ for layer in net.layers][:4] == ["InputLayer", "Dense", "Dropout", "Dense"]
     few = np.ones((4000, 5), "float32")
     assert np.ptp(net(few, training=True)) > 0 == np.ptp(net(few, training=False))
+
+
+def followed(keras, net, x):
+    """Kinds of layers of the net that the recorder draws, and what it cannot write down."""
+    drawn = recorder.Net(keras, net)
+    drawn.follow(x)
+    drawn.layers(lambda layer: None)
+    kinds = {layer["class_name"] for layer in json.loads(drawn.same.to_json())["config"]["layers"]}
+    return kinds, drawn.custom, drawn.same
+
+
+def test_lambdas_and_layers_without_weights_become_the_operations_inside_them(tensorflow):
+    keras = tensorflow.keras
+    backend, layers = keras.backend, keras.layers
+
+    class Halved(layers.Layer):
+        def call(self, x):
+            return tensorflow.nn.relu(x) / 2
+
+    inputs = keras.Input((4, 3))
+    scaled = layers.Lambda(lambda x: x / 127.5 - 1.0)(inputs)
+    mean = layers.Lambda(lambda x: backend.mean(backend.expand_dims(x, 1), axis=1))(Halved()(scaled))
+    last = layers.Lambda(lambda pair: tensorflow.concat([pair[0][:, -1], tensorflow.reduce_sum(pair[1], axis=1)], 1))
+    net = keras.Model(inputs, layers.Dense(1)(last([layers.Dense(2)(mean), scaled])))
+    x = np.random.default_rng(0).uniform(0, 255, (20, 4, 3)).astype("float32")
+    kinds, custom, same = followed(keras, net, x)
+    assert custom == [] and not {"Lambda", "Halved"} & kinds
+    assert {"TrueDivide", "Subtract", "Mean", "ExpandDims", "GetItem", "Sum", "Concatenate", "Activation"} <= kinds
+    assert np.allclose(net(x), same(x), atol=1e-5) and scales_inputs(json.loads(same.to_json()))
+    assert type(keras.ops.convert_to_tensor(x)).__name__ == "EagerTensor"  # nothing stays as it was for the drawing
+
+
+def test_a_layer_that_draws_numbers_or_has_weights_of_its_own_is_named(tensorflow):
+    keras = tensorflow.keras
+
+    class Weighted(keras.layers.Layer):
+        def build(self, shape):
+            self.weight = self.add_weight(shape=(shape[-1], 1))
+
+        def call(self, x):
+            return x @ self.weight
+
+    def sampled(x):
+        return x + tensorflow.random.normal(tensorflow.shape(x))
+
+    x = np.ones((20, 3), "float32")
+    layers = [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Lambda(sampled, name="draw")]
+    assert followed(keras, keras.Sequential(layers), x)[1] == ["Lambda layer 'draw'"]
+    assert followed(keras, keras.Sequential([keras.Input((3,)), Weighted()]), x)[1] == ["layer Weighted"]
+
+
+def test_an_operation_behind_the_output_is_no_part_of_its_activation():
+    def layer(kind, source, **config):
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [source, 0, 0]}}
+        nodes = [{"args": [tensor], "kwargs": {}}] if source else []
+        return {"class_name": kind, "config": {"name": kind, **config}, "inbound_nodes": nodes}
+
+    chain = [
+        layer("InputLayer", ""),
+        layer("Dense", "InputLayer", units=1, activation="tanh"),
+        layer("Multiply", "Dense"),
+    ]
+    made = {"class_name": "Functional", "config": {"layers": chain, "output_layers": [["Multiply", 0, 0]]}}
+    assert (output_activation(made), output_units(made), hidden(made)) == ("scaled tanh", 1, [])
+    assert not scales_inputs(made)
 
 
 def rebuilt(found):

@@ -106,7 +106,7 @@ def _all(found: Findings) -> list[Cause]:
 
 def _calming(found: Findings) -> dict[str, list[str]]:
     """By cause, single changes with which the loss stays finite where as asked it seldom does."""
-    if not found.asked.diverges:
+    if not (found.beside_first() or found.asked).diverges:
         return {}
     case, calming = found.case, {}
     for change in found.candidates:

@@ -28,6 +28,9 @@ PENALTIES = tuple(
     for what in ("kernel", "bias", "activity", "recurrent", "embeddings", "depthwise", "pointwise", "beta", "gamma")
 )
 SHAPE_LAYERS = ("Flatten", "Reshape", "Identity")
+SCALING = ("TrueDivide", "Divide", "Multiply")
+"""Operations, as of a Lambda layer, that scale what they are given."""
+BESIDE_SCALING = ("Add", "Subtract", "Cast", "ExpandDims", "Squeeze", *SHAPE_LAYERS)
 
 
 def layers(net: Net) -> Iterator[Layer]:
@@ -97,7 +100,7 @@ def tail(net: Net, output: int = 0) -> list[Layer]:
         chain.insert(0, layer)
         if has_weights(layer):
             return chain
-        if kind(layer) not in (*ACTIVATION_LAYERS, *DROPOUTS, *SHAPE_LAYERS, "BatchNormalization"):
+        if kind(layer) not in (*ACTIVATION_LAYERS, *DROPOUTS, *SCALING, *BESIDE_SCALING, "BatchNormalization"):
             return []
     return []
 
@@ -145,13 +148,15 @@ def sources(layer: Layer) -> list[str]:
 
 
 def output_activation(net: Net) -> str:
-    """The activation behind which the first output stands; "linear" if none."""
+    """The activation behind which the first output stands; "linear" if none, "scaled tanh" if an operation follows."""
+    scaled = ""
     for layer in reversed(tail(net)):
-        if (found := activation(layer)) != "linear":
-            return found
         inner = layer["config"].get("layer")
-        if isinstance(inner, dict) and (found := activation(inner)) != "linear":
-            return found
+        for each in (layer, *([inner] if isinstance(inner, dict) else [])):
+            if (found := activation(each)) != "linear":
+                return scaled + found
+        if kind(layer) in (*SCALING, "Add", "Subtract"):
+            scaled = "scaled "
     return "linear"
 
 
@@ -201,8 +206,18 @@ def hidden_activations(net: Net) -> list[str]:
 
 def scales_inputs(net: Net) -> bool:
     """Whether the net itself scales its inputs; a Normalization layer does so once it was adapted."""
+    by_name = {layer["config"].get("name"): layer for layer in net["config"].get("layers", [])}
+
+    def is_input(name: str) -> bool:
+        layer = by_name.get(name)
+        if layer is None or kind(layer) == "InputLayer":
+            return layer is not None
+        return kind(layer) in (*BESIDE_SCALING, *SCALING) and all(map(is_input, sources(layer)))
+
     return any(
-        kind(layer) == "Rescaling" or (kind(layer) == "Normalization" and layer["config"].get("mean") is not None)
+        kind(layer) == "Rescaling"
+        or (kind(layer) == "Normalization" and layer["config"].get("mean") is not None)
+        or (kind(layer) in SCALING and all(map(is_input, sources(layer))))
         for layer in layers(net)
     )
 

@@ -734,15 +734,20 @@ class Net:
             self.model(_tensors(cut(x, 0, 2)), training=False)
 
     def follow(self, x):
-        """A subclassed net as a functional one, by calling it on symbolic inputs; kept if both predict the same."""
+        """A functional net of Keras' own layers that predicts the same as one that is subclassed or has others in it.
+
+        It is drawn by a call on symbolic inputs, which shows what is inside a `call` or a Lambda.
+        """
         if self.kind == "functional" and len(self.model.inputs) + len(self.model.outputs) > 2:
             self.same = self.keras.Model(list(self.model.inputs), list(self.model.outputs), name=self.model.name)
-        if self.same is not None:
+        opaque = self._opaque()
+        if self.same is not None and not opaque:
             return
         with contextlib.suppress(Exception):  # whatever the user's `call` does with symbolic inputs
             few = _tensors(cut(x, 0, 2))
             expected = self.model(few, training=False) if self._trains_apart() else self.model(few)
-            if getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None):  # functional at heart
+            drawn = getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None)
+            if drawn and not opaque:  # functional at heart
                 inputs, outputs = self.model.inputs, self.model.outputs
             else:
                 inputs = _map(few, lambda tensor: self.keras.Input(tuple(tensor.shape)[1:], dtype=tensor.dtype))
@@ -759,11 +764,11 @@ class Net:
 
     def _through(self, inputs):
         """Outputs for symbolic inputs; the user's own layers are followed into Keras' layers inside them."""
-        kinds = {type(layer) for layer in self.model._flatten_layers(include_self=False) if not is_keras(type(layer))}
+        kinds = self._opaque()
         calls = {kind: vars(kind).get("__call__") for kind in kinds}
         try:
             for kind in kinds:
-                kind.__call__ = lambda layer, *args, **kwargs: layer.call(*args, **kwargs)
+                kind.__call__ = _called
             with functions_as_layers(self.keras):
                 return self.model.call(inputs, training=True) if self._trains_apart() else self.model.call(inputs)
         finally:
@@ -772,6 +777,12 @@ class Net:
                     del kind.__call__
                 else:
                     kind.__call__ = call
+
+    def _opaque(self):
+        """Kinds of layers that Keras cannot write down: the user's own and, as far as it has operations, Lambda."""
+        kinds = {type(layer) for layer in self.model._flatten_layers(include_self=False)}
+        operations = hasattr(self.keras, "ops")
+        return {kind for kind in kinds if not is_keras(kind) or (operations and kind.__name__ == "Lambda")}
 
     def _trains_apart(self):
         return "training" in inspect.signature(self.model.call).parameters
@@ -834,7 +845,7 @@ class Net:
                 found.append({**facts, "custom": custom, "inside": name, "at": made(layer)})
                 if custom and not self.followed:
                     self.custom.append(f"layer {type(layer).__name__}")
-                elif type(layer).__name__ == "Lambda":
+                elif type(layer).__name__ == "Lambda" and not self.followed:
                     self.custom.append(f"Lambda layer {layer.name!r}")
                 elif hasattr(layer, "get_vocabulary"):
                     self.custom.append(f"layer {type(layer).__name__} (its vocabulary)")
@@ -899,21 +910,55 @@ class Net:
         return found
 
 
+def _called(layer, *args, **kwargs):
+    """A layer's own `call`, with as much of Keras' arguments as it takes."""
+    takes = inspect.signature(layer.call).parameters
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
+        kwargs = {name: value for name, value in kwargs.items() if name in takes}
+    return layer.call(*args, **kwargs)
+
+
+SAME_NAME = """
+abs add cos divide exp log matmul maximum minimum multiply negative sign sin sqrt square subtract cast expand_dims
+one_hot squeeze stack tile transpose clip max mean min prod std sum var
+"""
+OPERATIONS = {  # in keras.ops, by what TensorFlow, its `math` and Keras' old backend call them
+    **{name: name for name in SAME_NAME.split()},
+    **{f"reduce_{name}": name for name in ("max", "mean", "min", "prod", "std", "sum")},
+    **{"reduce_variance": "var", "clip_by_value": "clip", "pow": "power", "dot": "matmul"},
+    **{"permute_dimensions": "transpose", "l2_normalize": "normalize"},
+}
+ARGUMENTS = {
+    **{"depth": "num_classes", "keep_dims": "keepdims", "multiples": "repeats", "pattern": "axes", "perm": "axes"},
+    **{"clip_value_min": "x_min", "min_value": "x_min", "clip_value_max": "x_max", "max_value": "x_max"},
+}
+
+
 @contextlib.contextmanager
 def functions_as_layers(keras):
-    """While it lasts, TensorFlow's functions in a user's `call` are layers, where they are given symbolic inputs."""
+    """While it lasts, functions in a user's `call` are layers or operations, where they are given symbolic inputs.
+
+    The functions are TensorFlow's and those of Keras' old backend.
+    """
     import tensorflow
 
     def reshape(tensor, shape, name=None):
         return keras.layers.Reshape([int(size) for size in shape[1:]])(tensor)
 
-    def concat(values, axis, name=None):
+    def concat(values, axis=-1, name=None):
         return keras.layers.Concatenate(axis=axis)(values)
 
-    made = [(tensorflow, "reshape", reshape), (tensorflow, "concat", concat)]
+    backend = getattr(keras, "backend", None)
+    spaces = [tensorflow, tensorflow.nn, tensorflow.math, backend]
+    layers = {"reshape": reshape, "concat": concat, "concatenate": concat}
     for name in ("relu", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "leaky_relu"):
-        layer = functools.partial(_activated, keras, name)
-        made += [(space, name, layer) for space in (tensorflow.nn, tensorflow) if hasattr(space, name)]
+        layers[name] = functools.partial(_activated, keras, name)
+    if operations := getattr(keras, "ops", None):
+        for name, its in OPERATIONS.items():
+            layers.setdefault(name, functools.partial(_operated, getattr(operations, its)))
+    made = [(space, name, layer) for name, layer in layers.items() for space in spaces if hasattr(space, name)]
+    if inner := sys.modules.get("keras.src.ops"):  # where Keras converts what is a tensor already
+        made.append((inner, "convert_to_tensor", lambda tensor, *_, **__: tensor))
     kept = [(space, name, getattr(space, name)) for space, name, _ in made]
 
     def either(new, old):
@@ -932,6 +977,14 @@ def functions_as_layers(keras):
     finally:
         for space, name, old in kept:
             setattr(space, name, old)
+
+
+def _operated(operation, *args, name=None, **kwargs):
+    """One of keras.ops in the place of a function whose arguments have other names; its first is the tensor."""
+    named = {ARGUMENTS.get(word, word): value for word, value in kwargs.items()}
+    if not args:
+        args = (named.pop(next(iter(named))),)
+    return operation(*args, **named)
 
 
 def _activated(keras, name, tensor, axis=-1, **_):
