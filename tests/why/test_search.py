@@ -435,6 +435,19 @@ def test_the_time_is_kept_and_what_is_left_is_told():
     assert "no repair" in said.sentence
 
 
+def test_a_repair_that_there_was_no_time_to_confirm_is_told_as_such():
+    class Late(Trainer):
+        def outcome(self, trial):
+            made = super().outcome(trial)
+            return replace(made, runs=()) if min(trial.seeds) >= 100 else made
+
+    trainer = Late(lambda kinds: 0.95 if "head" in kinds else 0.0)
+    found = Search(MADE, [], trainer.run, LIMITS, lambda: None, clock=lambda: trainer.now).go()
+    said = verdict(found, "train.py", [], [])
+    assert said.sentence.startswith("It does not learn; with sigmoid at the output it seems to (skill 0.9")
+    assert "no time to try that again with fresh seeds" in said.sentence and not said.confirmed
+
+
 def test_an_interrupted_search_tells_what_it_knows():
     trainer = Trainer(lambda kinds: 0.0)
 

@@ -318,6 +318,9 @@ def _not_repaired(found: Findings, causes: list[Cause], steps: list[Step]) -> st
     if found.by_luck(found.all_asked):
         some = f"It learns in {_of(found, found.all_asked)} runs only, by chance"
         return f"{some}, and no repair of up to three changes surely does better.{maybe}{_guess(causes)}"
+    if steps and found.confirmation.difference.n < 2:
+        seems = f"with {change} it seems to (skill {found.tried[found.repair].skill:.2f})"
+        return f"It does not learn; {seems}, and there was no time to try that again with fresh seeds.{_seen(found)}"
     told = _seen(found) + (maybe or _together(found))
     return f"It does not learn, and no repair of up to three changes was found.{told}{_guess(causes)}"
 
