@@ -543,6 +543,20 @@ def test_a_plateau_is_searched_from_the_likeliest_changes_on():
     assert found.confirmation.certain
 
 
+def test_where_steps_are_dear_smaller_batches_come_early():
+    class Dear(Trainer):
+        def outcome(self, trial):
+            self.now += 14
+            return replace(super().outcome(trial), step_seconds=1.0)
+
+    trainer = Dear(lambda kinds: 0.95 if {"head", "batch"} <= kinds else 0.0)
+    made = replace(MADE, setup=replace(MADE.setup, batch_size=90, epochs=10))
+    found = symptoms.look(made.setup, made.data, made.task)
+    known = Reference(0.95, "ridge regression", 90)
+    found = Search(made, found, trainer.run, LIMITS, lambda: known, clock=lambda: trainer.now).go()
+    assert {change.kind for change in found.repair} == {"head", "batch"}
+
+
 def test_three_changes_and_a_long_training_are_found_in_the_place_of_four():
     """What takes four changes in a short training takes three in a long one."""
     longest = [c for c in interventions.candidates(MADE.setup, MADE.data, MADE.task) if c.kind == "epochs"][-1]

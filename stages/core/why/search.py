@@ -68,6 +68,10 @@ LUCK_SEEDS, LUCK_CONFIRMING_SEEDS = 8, 24
 NEARLY_ALL, RELIABLY = 0.75, 0.9
 """Share of seeds that a repair makes learn, in general and where some learn as asked."""
 
+FEW_STEPS = 1000
+MORE_STEPS = 0.5
+"""Suspicion of smaller batches where a trial has time for no more steps than this."""
+
 TELLING = 50
 """Samples from which on a part of them can be held out."""
 
@@ -288,7 +292,12 @@ class Search:
             if change in symptom.changes
         )
         later = 0.02 if change.kind in ("epochs", "rate") and change not in self._first_of_kind else 0.0
-        return speaks + PRIOR.get(change.kind, 0.05) - later
+        smaller = change.kind == "batch" and change.value < self.case.setup.batch_size
+        return speaks + PRIOR.get(change.kind, 0.05) - later + (MORE_STEPS if smaller and self._dear() else 0.0)
+
+    def _dear(self) -> bool:
+        """Whether a trial's time is too short for many steps, of which smaller batches would give more."""
+        return self.findings.asked.step_seconds * FEW_STEPS > self.unit
 
     def _ranked(self, changes: Iterable[Change]) -> list[Change]:
         """Changes, the likeliest first; the same order in every process, which that of a set is not."""
