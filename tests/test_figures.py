@@ -438,6 +438,10 @@ def test_plot_draws_what_applies_and_removes_what_does_not(workspace):
     write("build/studies/toy.yaml", json.dumps({**workspace, "asked": None, "fixed": None}))
     plot.main()
     assert drawn() == {"differences"}  # a study that fixes nothing is a comparison alone
+    case = {**workspace, "asked": None, "fixed": None, "figure": "loss"}
+    write("build/studies/toy.yaml", json.dumps(case))
+    plot.main()
+    assert drawn() == {"loss"}
 
 
 def test_plot_names_a_missing_file_and_the_stage_that_writes_it(workspace):

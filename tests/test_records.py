@@ -103,6 +103,7 @@ def a_study(rows=("none", "l2"), **changes):
         "metric": "test.accuracy",
         "higher_is_better": True,
         "baseline": rows[0],
+        "figure": "differences",
         "n_seeds": 3,
         "notes": [],
         "reported_logs": {},

@@ -145,8 +145,9 @@ class Answer(Schema):
 class Study(Schema):
     """What a study shows: the document's question, its figures and its rows, in the document's order.
 
-    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do; `same_data`: are the
-    reported figures of the study's data; `verdict`: the first whose rows are all there is said.
+    `url`: the document's page; `asked`, `fixed`: the rows that show the question and what to do; `figure`: of a case
+    where nothing is to be done, the one that answers; `same_data`: are the reported figures of the study's data;
+    `verdict`: the first whose rows are all there is said.
     """
 
     title: str
@@ -168,6 +169,7 @@ class Study(Schema):
     baseline: str
     asked: str | None = None
     fixed: str | None = None
+    figure: Literal["differences", "curves", "loss"] = "differences"
     same_data: bool = True
     notes: list[str] = []
     reported_logs: dict[str, Log] = {}

@@ -11,7 +11,7 @@ from stages.core.figures.frames import thinned
 
 @style.house_style()
 def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | None:
-    """Held-out metric over the epochs of the two rows, every seed as a thin line and their mean; None without them.
+    """Metric of the two rows over the epochs, None without them: held-out, every seed and the mean, and in training.
 
     Args:
         curves: of `frames.seed_curves`.
@@ -36,6 +36,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
         how = {"data": own, "x": "epoch", "y": quantity, "ax": axes, "color": colour, "errorbar": None}
         seaborn.lineplot(**how, estimator=None, units="seed", linewidth=0.6, alpha=0.45)
         seaborn.lineplot(**how, linewidth=2.4, linestyle=line, marker=dots, zorder=3)
+        seaborn.lineplot(**how | {"y": metric}, linewidth=1.2, linestyle=":", zorder=2)
     reported = [study["rows"][row]["reported"] for row in rows]
     if study["metric"].split(".")[0] != style.monitored(study) or not study.get("same_data", True):
         reported = []  # of other samples than the curves'
@@ -44,7 +45,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     low, high = curves[quantity].min(), curves[quantity].max()
     near = low - (high - low) < guess < high + (high - low)  # further off, it would flatten the curves; NaN is not near
     if near:
-        axes.axhline(guess, color=style.MUTED, linewidth=0.9, linestyle=":", zorder=1)
+        axes.axhline(guess, color=style.MUTED, linewidth=0.9, linestyle="-.", zorder=1)
     if metric == "mae":
         style.log_scale(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -54,9 +55,12 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
         style.mark(f"{name}: {style.label_of(study, row)}", "", colour, line=line)
         for row, (name, colour, line) in rows.items()
     ]
-    extra = [style.mark(f"thin lines: each of {style.seeds_text(study)}; thick: their mean", "", style.MUTED, line="-")]
+    extra = [
+        style.mark(f"thin lines: each of {style.seeds_text(study)}; thick: their mean", "", style.MUTED, line="-"),
+        style.mark("dotted: training samples, as Keras prints them", "", style.MUTED, line=":"),
+    ]
     if near:
-        extra.append(style.mark("guessing", "", style.MUTED, line=":"))
+        extra.append(style.mark("guessing", "", style.MUTED, line="-."))
     if reported:
         extra.append(style.mark(style.REPORTED, "D", style.INK, "white"))
     style.legend_below(figure, [*handles, *extra], 1)

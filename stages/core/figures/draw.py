@@ -25,29 +25,30 @@ __all__ = ["draw", "to_svg"]
 def draw(study: Study, frames: Frames, distances: pd.DataFrame, summaries: Mapping[str, Summary]) -> dict[str, Figure]:
     """All figures that apply to a study, by the name of their file without its ending.
 
-    A study that names no row as asked and as fixed is a comparison alone, and its differences say all. Of a contributed
-    case the answer does.
+    A study that names no row as asked and as fixed is a comparison alone, and the figure that it names says all. Of a
+    contributed case the answer does.
 
     Args:
         frames: the study's tables.
         distances: of the rows to the document's logs: columns log, row, distance and limit.
         summaries: of the records, by row.
     """
-    table, found = frames.table, {}
+    table, found, by_seed = frames.table, {}, seed_curves(summaries)
     if study.get("asked"):
-        by_seed = seed_curves(summaries)
         guess = summaries[study["asked"]].guess.get(monitored(study), float("nan"))
         found["answer"] = answer(study, by_seed, guess)
-    if not (found and study["name"].startswith(CASE)):
-        found["differences"] = differences(study, table, frames.seeds)
-    if found.keys() == {"answer", "differences"}:
-        found |= {
-            "curves": curves(study, table, by_seed),
-            "generalization": generalization(study, table, frames.seeds),
-            "loss": losses(study, table, by_seed),
-            "kernel_norms": kernel_norms(study, table, frames.weights),
-            "reported_log": log_distances(study, distances),
-        }
+    others = {
+        "differences": lambda: differences(study, table, frames.seeds),
+        "curves": lambda: curves(study, table, by_seed),
+        "generalization": lambda: generalization(study, table, frames.seeds),
+        "loss": lambda: losses(study, table, by_seed),
+        "kernel_norms": lambda: kernel_norms(study, table, frames.weights),
+        "reported_log": lambda: log_distances(study, distances),
+    }
+    if not found:
+        found[study["figure"]] = others[study["figure"]]()
+    elif not study["name"].startswith(CASE):
+        found |= {name: figure() for name, figure in others.items()}
     drawn = {name: figure for name, figure in found.items() if figure is not None}
     for figure in drawn.values():
         figure.set_label(f"{study['figure_title']}. {figure.get_label()}")

@@ -120,7 +120,7 @@ def _section(results: Results, translator: Translator, looks: drawings.Looks) ->
     """What the template shows of a study."""
     study, frames = results.study, results.frames
     shown = drawings.drawings(results.figures, study["name"], translator, looks)
-    first = "answer" if "answer" in results.figures else "differences"
+    first = "answer" if "answer" in results.figures else study["figure"]
     section = {
         "study": study,
         "case": study["name"].startswith(tables.CASE),
