@@ -50,6 +50,12 @@ class Cell:
         return tables.difference_cell(pd.Series(self._line))
 
     @property
+    def in_skill(self) -> str:
+        """The same as a share of the way from guessing to perfection, in which nets of different metrics compare."""
+        names = {"skill_difference": "difference", "skill_low": "difference_low", "skill_high": "difference_high"}
+        return tables.difference_cell(pd.Series({name: self._line[skill] for skill, name in names.items()}))
+
+    @property
     def skill(self) -> tuple[float, float]:
         """The ends of the interval of the difference in skill; NaN where the seeds have no spread."""
         return self._line["skill_low"], self._line["skill_high"]
