@@ -172,6 +172,22 @@ def test_cells_are_the_rows_own_numbers():
     assert lines.loc["l1", "diagnosis"] == "diverged"
 
 
+def test_the_decay_matched_in_norm_leaves_kernels_as_large_as_l2_does():
+    """The values in conf/regularization/weight_decay_matched.yaml are right: by the records, to 5 %."""
+    root = Path(__file__).parent.parent
+    rows = pd.read_csv(root / "results/tables/grid.csv").set_index(["regularization", "net"])["row"].dropna()
+    matched = rows["weight_decay_matched"]
+
+    def norm(row):
+        seeds = json.loads((root / f"results/runs/{row}.json").read_text())["seeds"]
+        kernels = [[v for name, v in seed["weight_norms"].items() if name.endswith("kernel")] for seed in seeds]
+        return np.mean(np.linalg.norm(kernels, axis=1))
+
+    assert len(matched) >= 4
+    for net, row in matched.items():
+        assert norm(row) == pytest.approx(norm(rows["l2_1e-2", net]), rel=0.05), net
+
+
 def test_holm_counts_the_cells_of_a_net():
     table = grid.grid_table(SHOWN, ROWS).set_index("regularization")
     compared = table.loc[["l2", "l1"], "p_value"]
