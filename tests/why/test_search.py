@@ -15,7 +15,7 @@ from stages.core.why.page import MOST_ROWS, points
 from stages.core.why.reference import Reference
 from stages.core.why.search import Limits, Search, Tried
 from stages.core.why.trial import Outcome, Run
-from stages.core.why.verdict import to_text, verdict
+from stages.core.why.verdict import of_stand_ins, to_text, verdict
 
 X, Y = blobs()
 XV, YV = line()
@@ -379,6 +379,16 @@ def test_data_that_were_learnt_are_not_blamed():
 def test_a_weak_reference_is_no_proof():
     found, _ = search(lambda kinds: 0.99, known=0.02, held_out=0.9)
     assert (found.learns, found.repair) == (True, None)
+
+
+def test_that_a_stand_in_for_a_loss_of_the_script_s_own_learns_does_not_acquit_it():
+    said = verdict(search(lambda kinds: 0.97)[0], "train.py", [], [])
+    assert of_stand_ins(said, []) is said
+    said = of_stand_ins(said, ["loss closeness"])
+    assert said.learns is None and [cause.name for cause in said.causes] == ["loss_function"]
+    assert "in the place of the script's own loss closeness it learns (skill 0.97)" in said.sentence
+    repaired = verdict(search(lambda kinds: 0.95 if "head" in kinds else 0.0)[0], "train.py", [], [])
+    assert of_stand_ins(repaired, ["loss closeness"]) is repaired
 
 
 def test_a_net_that_learns_and_would_do_better():

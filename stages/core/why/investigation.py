@@ -18,7 +18,7 @@ from stages.core.why.reference import Reference, reference
 from stages.core.why.search import Findings, Limits, Search
 from stages.core.why.symptoms import Symptom
 from stages.core.why.trial import Case
-from stages.core.why.verdict import Verdict, untried, verdict
+from stages.core.why.verdict import Verdict, of_stand_ins, untried, verdict
 from stages.core.why.workers import Workers
 
 REFERENCE_SECONDS = 8.0
@@ -46,7 +46,8 @@ def experiment(
     try:
         view, found, looked = by_output(record, limits, tell)
         notes += notes_on_experiment(record, found.case.data.n) + note_on_outputs(view, found, looked)
-        return verdict(found, record.script, diff(view, found), notes), found
+        said = verdict(found, record.script, diff(view, found), notes)
+        return of_stand_ins(said, replaced(record)), found
     except Exception as error:  # scripts hand over whatever they like; their users are owed a sentence, not our stack
         words = one_line(f"{type(error).__name__}: {error}")[:200]
         return untried(record.script, f"the experiment failed ({words})", notes), None
@@ -117,11 +118,16 @@ def notes_on_experiment(record: Record, samples: int) -> list[str]:
         notes.append(f"Left out in the experiment: {', '.join(record.left_out)}.")
     if changing := [callback.name for callback in record.callbacks if callback.name in CHANGING]:
         notes.append(f"Callbacks that change the training were left out in the experiment: {', '.join(changing)}.")
-    if own := [name for name in record.custom if name in replaceable(record)]:
+    if own := replaced(record):
         notes.append(f"The experiment had Keras' usual one in the place of the script's own {', '.join(own)}.")
     if record.train.samples.total and record.train.samples.total > samples:
         notes.append(f"Tried with {samples} of {record.train.samples.total} samples.")
     return notes
+
+
+def replaced(record: Record) -> list[str]:
+    """What of the script's own Keras' usual one stands in for."""
+    return [name for name in record.custom if name in replaceable(record)]
 
 
 def replaceable(record: Record) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from textwrap import wrap
 from typing import Any
 
@@ -124,6 +124,20 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
         notes=notes + _notes(found),
         seconds=round(found.seconds, 1),
     )
+
+
+def of_stand_ins(said: Verdict, own: Sequence[str]) -> Verdict:
+    """The verdict where Keras' usual loss or optimizer stood in for the script's `own`: that these learn says less."""
+    if not own or not said.learns or said.repair:
+        return said
+    names = " and ".join(own)
+    sentence = (
+        f"With Keras' usual one in the place of the script's own {names} it learns (skill {said.asked.mean:.2f}); "
+        "whether it does as asked was not tried. If it does not, look there first."
+    )
+    kinds = ["loss_function" if name.startswith("loss") else "optimizer_choice" for name in own]
+    causes = [Cause(kind, 0.0, False, f"the script's own {name}") for kind, name in zip(kinds, own, strict=True)]
+    return replace(said, learns=None, sentence=sentence, causes=[*causes, *said.causes])
 
 
 def _cause_of(change: Change, found: Findings, causes: list[Cause]) -> str:
