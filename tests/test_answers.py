@@ -213,7 +213,7 @@ def test_the_log_is_held_against_the_seeds_own_distances():
 
 def test_a_stuck_seed_is_named_and_no_interval_leaves_the_possible():
     found = section("The loss is NaN from the first epoch")
-    assert "1 of 10 seeds gets stuck at 0.851" in found
+    assert "1 of 10 seeds ends at 0.851" in found
     assert "0.935 ±" not in found
     assert not re.search(r"\[[^\]]*1\.0+\]", found)
     assert "**Holds.**" in claim(found, "The net needs activations to get to 94 %.")
@@ -631,7 +631,7 @@ def test_texts_of_a_row():
     assert said('{{ none | say("a", "b", "c") }}{{ true | say("a", "b", "c") }}') == "ca"
     assert said('{{ row("linear").norm("dense_1/kernel") }}', norms={"linear": 7.04}) == "7.04"
     assert said('{{ row("linear").mean_after("val_accuracy", 2, "none") }}') == "+0.0000"
-    assert said("{{ baseline.penalty_share.percent }} {{ baseline.first_penalty_share.percent }}") == "10 % 50 %"
+    assert said("{{ baseline.penalty_share.percent }} {{ baseline.penalty_share_in(1).percent }}") == "10 % 50 %"
 
 
 def test_a_document_s_page_is_linked_where_it_names_one():

@@ -443,7 +443,7 @@ def test_a_column_without_a_figure_is_not_shown():
         ([0.9] * 3, "0.9000 ± 0 (3)"),
         (
             [0.94, 0.941, 0.942, 0.943, 0.944, 0.945, 0.946, 0.947, 0.948, 0.85],
-            "median 0.9435 (10): 1 of 10 seeds gets stuck at 0.85, the others at 0.94 to 0.948",
+            "median 0.9435 (10): 1 of 10 seeds ends at 0.85, the others at 0.94 to 0.948",
         ),
     ],
 )

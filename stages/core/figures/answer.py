@@ -1,5 +1,6 @@
 """The figure that answers: the document's net before and after the change."""
 
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     dots = "o" if curves["epoch"].nunique() < 10 else None
     for row, (_, colour, line) in rows.items():
         own = curves[curves["row"] == row].dropna(subset=quantity)
+        own = own[np.isfinite(own["loss"])]
         if own.empty:
             axes.text(0.5, 0.5, style.DIVERGED, transform=axes.transAxes, ha="center", color=style.ALARM)
             continue

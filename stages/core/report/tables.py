@@ -20,6 +20,7 @@ from stages.core.report.translations import Translator
 from stages.core.results import diagnosis, tables
 from stages.core.results.answers import Row
 from stages.core.results.grid import NONE, SAME, TRAINED
+from stages.core.results.statistics import LEVEL
 
 DASH = Markup(tables.DASH)
 NARROW = "\u202f"
@@ -140,7 +141,7 @@ def tipping(shown: Mapping[str, Any], table: pd.DataFrame, t: Translator) -> Tab
         Column("epochs", t.word("epochs"), [_number(line["epochs"], "g") for line in lines]),
         *(
             Column(name, t.word(f"tipping_{name}"), [_number(line[name], "g") for line in lines])
-            for name in ("best", "best_low", "best_high", "learns", "stops", "own")
+            for name in ("best", "best_low", "best_high", "learns", "stops", "again", "own")
         ),
     ]
     return _layout("tipping-table", t.word("tipping_caption"), columns)
@@ -199,7 +200,9 @@ def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row, t: 
     if math.isnan(line["difference"]):
         return _cell(math.nan, DASH)
     mean, low, high = row.difference.texts()
-    told = {True: _tag("better", t.word("better")), False: _tag("worse", t.word("worse")), None: ""}[row.better]
+    better = (line["difference"] > 0) == study["higher_is_better"]
+    told = _tag("better", t.word("better")) if better else _tag("worse", t.word("worse"))
+    told = told if line["p_holm"] < 1 - LEVEL else ""
     note = f"[{tables.DASH}]" if math.isnan(line["difference_low"]) else f"[{low},{NARROW}{high}]"
     note += _p_value(line["p_holm"])
     return _cell(line["difference"], Markup("{} {}").format(told, mean) if told else mean, note)

@@ -7,6 +7,7 @@ They are decided like those of a study (`answers`), in this vocabulary:
     curve("mnist_collapse_l2")      a response curve, see `Curve`
     a | listed("difference")        "net (difference), …" of cells or curves, without a name the nets alone
     reduced("l2_1e-2", "l2_1e-3")   of every net that the first one harms: does the second harm it less?
+    where_harms("l2_1e-2", "l2_1e-3")   the trained cells of the second one, of the nets that the first one harms
     all_of, any_of, opposite        of findings, or of lists of them
 
 `needs` names cells as net/regularization, and curves.
@@ -189,9 +190,13 @@ def _vocabulary(grid: Mapping[str, Any], table: pd.DataFrame, tipping: pd.DataFr
     def cells(regularization: str) -> list[Cell]:
         return [cell for (_, name), cell in by_cell.items() if name == regularization]
 
+    def where_harms(strong: str, name: str) -> list[Cell]:
+        harmed = [net for net, regularization in by_cell if regularization == strong and by_cell[net, strong].worse]
+        return [by_cell[net, name] for net in harmed if (net, name) in by_cell]
+
     def reduced(strong: str, weak: str) -> list[Finding]:
-        pairs = [(by_cell[net, strong], by_cell.get((net, weak))) for net, name in by_cell if name == strong]
-        return [_less_harm(weaker, harming) for harming, weaker in pairs if harming.worse and weaker is not None]
+        harming = {cell.label: cell for cell in where_harms(strong, strong)}
+        return [_less_harm(cell, harming[cell.label]) for cell in where_harms(strong, weak)]
 
     return {
         "rows": [*by_cell.values(), *curves.values()],
@@ -199,6 +204,7 @@ def _vocabulary(grid: Mapping[str, Any], table: pd.DataFrame, tipping: pd.DataFr
         "cells": cells,
         "curve": lambda name: curves[name],
         "reduced": reduced,
+        "where_harms": where_harms,
         "all_of": all_of,
         "any_of": any_of,
         "opposite": opposite,

@@ -239,10 +239,9 @@ class Row:
         """Share of the penalty in the training loss of the final weights."""
         return Share(self._line["penalty_share"])
 
-    @property
-    def first_penalty_share(self) -> Share:
-        """Share of the penalty in the training loss over the first epoch."""
-        return Share(self._curve("penalty_share", 1)["mean"])
+    def penalty_share_in(self, epoch: int) -> Share:
+        """Share of the penalty in the training loss over an epoch; errors as in `mean_after`."""
+        return Share(self._curve("penalty_share", epoch)["mean"])
 
     @property
     def log_distance(self) -> str:

@@ -310,19 +310,16 @@ def _zeroed(row: Summary) -> str:
 
 def _stuck(row: Summary) -> str:
     split = held_out(row) or "train"
-    return groups_text(row.final[split][row.metric], row.metric)
+    return groups_text(row.final[split][row.metric])
 
 
-def groups_text(values: np.ndarray, metric: str) -> str:
+def groups_text(values: np.ndarray) -> str:
     """The seeds that stand apart from the others, in words; nothing where the values are of one group."""
     alone = apart(values)
     if not alone.any():
         return ""
     few, most = np.sort(values[alone]), np.sort(values[~alone & np.isfinite(values)])
-    worse = (few[0] < most[0]) == metric.endswith("accuracy")
-    one = len(few) == 1
-    verb = ("gets stuck" if one else "get stuck") if worse else ("does better" if one else "do better")
-    return f"{_count(alone)} seeds {verb} at {_range(few)}, the others at {_range(most)}"
+    return f"{_count(alone)} seeds {'ends' if len(few) == 1 else 'end'} at {_range(few)}, the others at {_range(most)}"
 
 
 def _range(ordered: np.ndarray) -> str:

@@ -25,11 +25,12 @@ MOST = 0.5  # of the seeds must fail for a point to count as not learning
 
 @dataclass(frozen=True)
 class Tipping:
-    """`learns`: the strongest point below which, itself included, all seeds learn; `stops`: the weakest from which on,
-    itself included, most seeds of every point do not. NaN where there is none."""
+    """`learns`: the strongest point below which, itself included, all seeds learn; `stops`: the weakest at which most do
+    not; `again`: the weakest beyond that at which all do. NaN where there is none."""
 
     learns: float
     stops: float
+    again: float = math.nan
 
 
 def responses_table(curves: Mapping[str, Any], points: Mapping[str, Mapping[float, Summary]]) -> pd.DataFrame:
@@ -58,13 +59,11 @@ def tipping(points: pd.DataFrame) -> Tipping:
     """Where a net stops learning, from the lines of one curve in RESPONSES."""
     shares = points.groupby("strength")["fails"].apply(lambda fails: (fails == "yes").mean()).sort_index()
     strengths, shares = shares.index.to_numpy(float), shares.to_numpy(float)
-    failing = shares >= MOST
-    always = np.logical_and.accumulate(failing[::-1])[::-1]
     learning = np.logical_and.accumulate(shares == 0)
-    return Tipping(
-        float(strengths[learning][-1]) if learning.any() else math.nan,
-        float(strengths[always][0]) if always.any() else math.nan,
-    )
+    stops = float(strengths[shares >= MOST].min(initial=math.inf))
+    again = float(strengths[(shares == 0) & (strengths > stops)].min(initial=math.inf))
+    learns = float(strengths[learning].max(initial=-math.inf))
+    return Tipping(*(end if math.isfinite(end) else math.nan for end in (learns, stops, again)))
 
 
 def best(points: pd.DataFrame) -> tuple[float, float, float]:
@@ -95,7 +94,7 @@ def to_markdown(curves: Mapping[str, Any], table: pd.DataFrame) -> str:
                 "- Best: by the mean on held-out samples. Not told from it: the strengths around it whose paired "
                 "difference has a 95 % interval that holds 0; with few seeds this is wide.",
                 "- Learns at all up to: the strongest point at which, as at all weaker ones, every seed learns. Stops from: the "
-                "weakest from which on most seeds fit the training samples no better than by guessing, or diverge. The "
+                "weakest at which most seeds fit the training samples no better than by guessing, or diverge. The "
                 "tipping strength lies between the two; the points in between are in responses.csv.",
                 "- The nets are those of the grid, with their documents' own learning rates and budgets unless the name "
                 "of the curve, or its epochs, say otherwise.",
@@ -142,6 +141,7 @@ def _line(name: str, curve: Mapping[str, Any], points: pd.DataFrame) -> dict[str
         "best_skill": skill.get(middle, math.nan),
         "learns": found.learns,
         "stops": found.stops,
+        "again": found.again,
         "own_penalty_share": at_own,
     }
 
@@ -156,6 +156,7 @@ def _cells(curve: Mapping[str, Any], line: Any) -> list[str]:
     if line.n == 0:
         return [*cells, escape("not trained"), *[tables.DASH] * 6]
     stops = f"{line.stops:g}" if line.stops == line.stops else f"not up to {line.strongest:g}"
+    stops += f", learns again at {line.again:g}" if line.again == line.again else ""
     learns = f"{line.learns:g}" if line.learns == line.learns else "nowhere"
     own = tables.DASH if math.isnan(line.own) else f"{line.own:g}"
     share = percent(line.own_penalty_share) if line.own_penalty_share > 0 else tables.DASH  # a dropout penalizes nothing

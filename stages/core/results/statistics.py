@@ -93,7 +93,8 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike) -> PairedDifferenc
 
     Returns:
         The mean difference with its t interval and p-value (scipy.stats.ttest_rel) and Cohen's d_z, the mean of the
-        differences over their standard deviation (Lakens 2013, Frontiers in Psychology 4:863, equation 6). With fewer
+        differences over their standard deviation (Lakens 2013, Frontiers in Psychology 4:863, equation 6); where seeds
+        stand apart, the median with its interval and the p-value of the sign test. With fewer
         than two pairs, or if all differences are the same, all but the mean are NaN; in two groups the effect size is.
     """
     values, baseline = np.asarray(values, float), np.asarray(baseline, float)
@@ -138,7 +139,8 @@ def apart(values: ArrayLike) -> np.ndarray:
     """The smaller of two groups that the values fall into, as a mask of their shape (n,); nothing is marked without.
 
     The values are cut at their largest gap. It parts two groups if it is wider than the values scatter within them by
-    more than chance gives (GROUPS_BY_CHANCE). Fewer than LEAST_FOR_GROUPS values show no groups. Values that are not
+    more than chance gives (GROUPS_BY_CHANCE); values that differ by single samples scatter at least as rounding to
+    their smallest gap does (Sheppard's correction). Fewer than LEAST_FOR_GROUPS values show no groups. Values that are not
     finite belong to none.
     """
     values = np.asarray(values, float)
@@ -149,7 +151,8 @@ def apart(values: ArrayLike) -> np.ndarray:
     gaps = np.diff(finite)
     cut = int(gaps.argmax()) + 1
     within = np.concatenate([part - part.mean() for part in (finite[:cut], finite[cut:])])
-    scatter = np.sqrt(np.sum(within**2) / (finite.size - 2))
+    rounding = gaps[gaps > 0].min() ** 2 / 12
+    scatter = np.sqrt(max(np.sum(within**2) / (finite.size - 2), rounding))
     if not gaps.max() > stats.t.isf(GROUPS_BY_CHANCE, finite.size - 2) * scatter:
         return none
     below = np.isfinite(values) & (values < finite[cut])

@@ -272,8 +272,14 @@ TIPPING = _schema(
         "best_high": _number("strongest such point", "of the regularizer", pa.Check.ge(0)),
         "best_skill": _number("its mean skill", "share", pa.Check.le(1)),
         "learns": _number("strongest point up to which every seed learns", "of the regularizer", pa.Check.ge(0)),
-        "stops": _number("weakest point from which on most seeds do not", "of the regularizer", pa.Check.ge(0)),
+        "stops": _number("weakest point at which most seeds do not", "of the regularizer", pa.Check.ge(0)),
+        "again": _number("weakest point beyond it at which every seed learns", "of the regularizer", pa.Check.ge(0)),
     },
-    checks=[_ordered("best_low", "best"), _ordered("best", "best_high"), _ordered("learns", "stops")],
+    checks=[
+        _ordered("best_low", "best"),
+        _ordered("best", "best_high"),
+        _ordered("learns", "stops"),
+        _ordered("stops", "again"),
+    ],
 )
 """Columns, units, ranges and key of results/tables/tipping.csv."""

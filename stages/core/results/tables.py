@@ -197,7 +197,7 @@ def _line(
         "mean": sample.mean,
         "sd": sample.sd,
         "median": statistics.median(values)[0],
-        "groups": diagnosis.groups_text(values, metric),
+        "groups": diagnosis.groups_text(values),
         **(_comparison(values, baseline.final[split][metric]) if row != study["baseline"] else {}),
         "prediction_low": low,
         "prediction_high": high,
