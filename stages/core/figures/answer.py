@@ -24,7 +24,7 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     metric = style.trained_metric(study)
     quantity = f"val_{metric}"
     split = f"{style.SPLITS[style.monitored(study)]} {style.METRICS[metric]}"
-    figure = Figure((4.1, 3.3))  # small, so that its text can be read on a phone
+    figure = Figure((4.1, 3.2))  # small, so that its text can be read on a phone
     figure.set_label(f"Before and after: {split}")
     axes = figure.add_subplot()
     curves = thinned(curves[curves["row"].isin(rows)])
