@@ -320,7 +320,7 @@ def test_claims_are_decided_by_the_tables_and_need_what_they_speak_of():
     )
     assert [claim.holds for claim in found] == [False, True, None, None, None]
     assert [claim.measured for claim in found] == [True, True, False, True, True]
-    assert found[0].because.startswith("Net A (-0.018") and found[3].because == "between 0.01 and 0.1"
+    assert found[0].because.startswith("Net A (-0.018") and found[3].because == "stops between 0.01 and 0.1"
     with pytest.raises(UserError, match=r"conf/grid.yaml: claims.0.holds"):
         claims({"holds": 'cell("b", "l2").stops'})
 

@@ -92,11 +92,11 @@ class Curve:
 
     @property
     def tipping(self) -> str:
-        """Between which strengths the net stops learning."""
+        """Between which strengths the net stops learning, with its verb."""
         learns, stops = self._line["learns"], self._line["stops"]
         if math.isnan(stops):
             return f"learns up to {learns:g}, not seen to stop" if not math.isnan(learns) else "learns nowhere surely"
-        return f"between {learns:g} and {stops:g}" if not math.isnan(learns) else f"stops from {stops:g} on"
+        return f"stops between {learns:g} and {stops:g}" if not math.isnan(learns) else f"stops from {stops:g} on"
 
     @property
     def best(self) -> str:
