@@ -57,7 +57,9 @@ def _heat_map(shown: Mapping[str, Any], grid: pd.DataFrame) -> Figure:
 
 
 def _curves(curves: Mapping[str, Any], responses: pd.DataFrame, tipping: pd.DataFrame) -> Figure:
-    titles = {name: ", ".join([curve["strength"], *curve["overrides"]]) for name, curve in curves.items()}
+    titles = {
+        name: ", ".join([curve["strength"], *map(_without_group, curve["overrides"])]) for name, curve in curves.items()
+    }
     points = responses[responses["curve"].isin(titles) & (responses["strength"] > 0)]
     parts = {"training": "train_skill", "held-out": "held_out_skill"}
     frame = pd.concat(
@@ -70,3 +72,9 @@ def _curves(curves: Mapping[str, Any], responses: pd.DataFrame, tipping: pd.Data
     between = {title: (line.learns, line.stops) for title, line in lines.items() if line.learns > 0}
     label = next(iter(curves.values()))["label"]
     return response.responses(frame.reset_index(drop=True), f"{label}: skill by strength", own, between)
+
+
+def _without_group(override: str) -> str:
+    """learning_rate=0.1 of optimizer.learning_rate=0.1: panels are narrow."""
+    key, sign, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}{sign}{value}"
