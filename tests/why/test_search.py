@@ -391,6 +391,14 @@ def test_that_a_stand_in_for_a_loss_of_the_script_s_own_learns_does_not_acquit_i
     assert of_stand_ins(repaired, ["loss closeness"]) is repaired
 
 
+def test_a_net_that_learns_is_told_no_change_that_is_unsure():
+    found, _ = search(lambda kinds: 0.97)
+    found.repair = frozenset([HEAD])
+    said = verdict(found, "train.py", [], [])
+    assert (said.learns, said.repair, said.sentence) == (True, [], "It learns: no fault found (skill 0.97).")
+    assert "not surely" not in to_text(said)
+
+
 def test_a_net_that_learns_and_would_do_better():
     found, _ = search(lambda kinds: 0.95 if "dropout" in kinds else 0.72)
     assert found.learns

@@ -98,7 +98,8 @@ def verdict(found: Findings, script: str, diff: list[Edit], notes: list[str]) ->
     causes = rank(found)
     asked, fixed, difference, confirmed = _compared(found)
     words = _words(found)
-    repair = sorted(found.repair or (), key=lambda c: interventions.ORDER[c.kind])
+    told = found.repair if confirmed or not found.learns else None  # a net that learns needs none that is unsure
+    repair = sorted(told or (), key=lambda c: interventions.ORDER[c.kind])
     steps = [Step(c.kind, c.value, words(c), _cause_of(c, found, causes)) for c in repair]
     idle = _idle(found)
     acquitted = [change for change in idle if _acquitted(change, found, causes)]
