@@ -202,7 +202,7 @@ def _difference(study: Mapping[str, Any], line: Mapping[str, Any], row: Row, t: 
     mean, low, high = row.difference.texts()
     better = (line["difference"] > 0) == study["higher_is_better"]
     told = _tag("better", t.word("better")) if better else _tag("worse", t.word("worse"))
-    told = told if line["p_holm"] < 1 - LEVEL else ""
+    told = told if line["p_holm"] < 1 - LEVEL else Markup()
     note = f"[{tables.DASH}]" if math.isnan(line["difference_low"]) else f"[{low},{NARROW}{high}]"
     note += _p_value(line["p_holm"])
     return _cell(line["difference"], Markup("{} {}").format(told, mean) if told else mean, note)
