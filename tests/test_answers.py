@@ -279,7 +279,7 @@ OPEN = "Cannot be told with 10 seeds."
         ("l2, l1_l2", {}, "Holds."),
         ("l2, l1_l2", {"bias_l2_1e-4": 0.505}, OPEN),
         ("l2, l1_l2", {"bias_l2_1e-4": 0.52}, "Does not hold."),
-        ("l1 makes little", {}, "Not measured yet."),
+        ("l1(0.0001) makes little", {}, "Not measured yet."),
         ("On MNIST all", {}, "Holds."),
         ("On MNIST all", HARMED, "Does not hold."),
         ("Both dense layers", {}, "Not measured yet."),
