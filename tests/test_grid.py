@@ -296,7 +296,7 @@ def test_the_figures_are_a_heat_map_and_the_curves():
     titles = {name: [axes.get_title("left") for axes in figure.axes] for name, figure in figures.items()}
     assert list(titles) == ["effects", "a", "a_settings"]
     assert titles["a"] == ["kernel.l2", "kernel.l1"]
-    assert titles["a_settings"] == [f"kernel.l2, optimizer.learning_rate={rate}" for rate in (0.1, 1.0)]
+    assert titles["a_settings"] == [f"kernel.l2, learning_rate={rate}" for rate in (0.1, 1.0)]
     words = [text.get_text() for text in figures["effects"].axes[0].texts]
     assert words == ["–", "+0.000", "✕", "−0.036"]  # bias, dropout, l1, l2; the dropout's row is none itself
     none = grid.grid_table(shown, {})
