@@ -182,6 +182,20 @@ def test_the_verdict_and_the_figure_that_answers_come_before_all_that_is_folded(
     assert "This study has no results yet." in page_text[page_text.index('id="study-bare"') :]
 
 
+def test_a_row_is_tagged_by_the_adjusted_p_value():
+    """One row that differs at p 0.03 by itself is not told from noise once four others count, too."""
+    noise = np.array([0.0, 0.004, -0.004, 0.002, -0.002])
+    same = {f"same_{k}": 0.9 + np.roll(noise, k + 1) for k in range(4)}
+    of_study = results({"none": 0.9 + noise, "worse": 0.9 + noise - [0.001, 0.004, 0.008, 0.002, 0.006], **same})
+    line = of_study.frames.table.set_index("row").loc["worse"]
+    assert line["p_value"] < 0.05 < line["p_holm"]
+    rows = answers.rows_of(of_study.study, of_study.frames)
+    table = of_study.frames.table
+    assert 'class="tag worse"' not in report_tables.comparison(of_study.study, table, rows, TRANSLATOR).html
+    alone = table.assign(p_holm=table["p_value"])
+    assert 'class="tag worse"' in report_tables.comparison(of_study.study, alone, rows, TRANSLATOR).html
+
+
 def test_figures_have_an_order_and_texts_in_all_languages_but_numbers():
     looks = drawings.Looks()
     shown = drawings.drawings({"zebra_plot": SVG, "curves": SVG, "differences": SVG}, "toy", TRANSLATOR, looks)

@@ -172,6 +172,10 @@ def test_no_prediction_interval_without_spread(values):
 NINE_AND_ONE = [0.9405, 0.9431, 0.9438, 0.8507, 0.9439, 0.944, 0.9446, 0.9461, 0.9465, 0.9493]
 
 
+def test_values_that_differ_by_a_single_sample_are_one_group():
+    assert not statistics.apart([0.9028, 0.9028, 0.9056, 0.9056, 0.9056]).any()
+
+
 def test_one_stuck_seed_of_ten_stands_apart():
     assert statistics.apart(NINE_AND_ONE).tolist() == [i == 3 for i in range(10)]
     assert statistics.apart([*NINE_AND_ONE, NAN])[[3, 10]].tolist() == [True, False]

@@ -746,8 +746,8 @@ class Net:
         with contextlib.suppress(Exception):  # whatever the user's `call` does with symbolic inputs
             few = _tensors(cut(x, 0, 2))
             expected = self.model(few, training=False) if self._trains_apart() else self.model(few)
-            drawn = getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None)
-            if drawn and not opaque:  # functional at heart
+            ends = getattr(self.model, "inputs", None) and getattr(self.model, "outputs", None)
+            if ends and not opaque:  # functional at heart
                 inputs, outputs = self.model.inputs, self.model.outputs
             else:
                 inputs = _map(few, lambda tensor: self.keras.Input(tuple(tensor.shape)[1:], dtype=tensor.dtype))

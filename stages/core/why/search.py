@@ -69,8 +69,10 @@ NEARLY_ALL, RELIABLY = 0.75, 0.9
 """Share of seeds that a repair makes learn, in general and where some learn as asked."""
 
 FEW_STEPS = 1000
+"""Where a trial has no time for so many, smaller batches are suspected."""
+
 MORE_STEPS = 0.5
-"""Suspicion of smaller batches where a trial has time for no more steps than this."""
+"""Suspicion that is added to them then."""
 
 TELLING = 50
 """Samples from which on a part of them can be held out."""
