@@ -184,7 +184,7 @@ def test_nothing_is_called_matched_that_is_not():
 
 
 def test_no_gain_is_claimed_below_the_page_s_own():
-    found = claim(section("Which regularizer, and how strong?"), "A well chosen one improves the result, by")
+    found = claim(section("Which regularizer, and how strong?"), "L2(0.0001) on the kernel improves the result")
     assert "(+0.0015)" in found and "**Holds.**" not in found
 
 
@@ -272,17 +272,17 @@ OPEN = "Cannot be told with 10 seeds."
     [
         ("A wrong coefficient harms", {}, OPEN),
         ("A wrong coefficient harms", HARMED, "Holds."),
-        ("A well chosen one", HARMED, OPEN),
-        ("A well chosen one", {"kernel_l2_1e-4": 0.495}, "Does not hold."),
-        ("A well chosen one", {"kernel_l2_1e-4": 0.5015}, OPEN),
-        ("A well chosen one", {"kernel_l2_1e-4": 0.51}, "Holds."),
+        ("L2(0.0001) on the kernel", HARMED, OPEN),
+        ("L2(0.0001) on the kernel", {"kernel_l2_1e-4": 0.495}, "Does not hold."),
+        ("L2(0.0001) on the kernel", {"kernel_l2_1e-4": 0.5015}, OPEN),
+        ("L2(0.0001) on the kernel", {"kernel_l2_1e-4": 0.51}, "Holds."),
         ("l2, l1_l2", {}, "Holds."),
         ("l2, l1_l2", {"bias_l2_1e-4": 0.505}, OPEN),
         ("l2, l1_l2", {"bias_l2_1e-4": 0.52}, "Does not hold."),
         ("l1(0.0001) makes little", {}, "Not measured yet."),
         ("On MNIST all", {}, "Holds."),
         ("On MNIST all", HARMED, "Does not hold."),
-        ("Both dense layers", {}, "Not measured yet."),
+        ("The page's figures fit both", {}, "Not measured yet."),
     ],
 )
 def test_comparison(beginning, values, expected):
@@ -307,10 +307,12 @@ def test_two_readings_of_the_page_are_ranked_by_their_likelihood():
         study["rows"][f"both_{key}"] = {**study["rows"][key], "beyond": True}
     reported = {row: part["reported"] for row, part in study["rows"].items()}
     both = reported | {"kernel_l1_1e-3": 0.956}
-    assert judgement(text_of(study, both), "Both dense layers") == "Holds."
+    text = text_of(study, both)
+    assert judgement(text, "The page's figures fit both") == "Holds."
+    assert re.search(r"without the line l1\(0\.001\), 1(\.\d)? times", text)  # all the others are alike
     first = reported | {"both_kernel_l1_1e-3": 0.956}
-    assert judgement(text_of(study, first), "Both dense layers") == "Does not hold."
-    assert judgement(text_of(study, reported), "Both dense layers") == OPEN
+    assert judgement(text_of(study, first), "The page's figures fit both") == "Does not hold."
+    assert judgement(text_of(study, reported), "The page's figures fit both") == OPEN
 
 
 TWICE = ("l2_1e-4_twice", "l2_1e-2_twice")
@@ -380,7 +382,7 @@ def test_the_learning_rate_rows_say_whether_the_harm_is_theirs(slow, expected):
     assert [
         judgement(text, one) for one in ("The harm is the learning rate's", "At 0.0001 it costs nothing")
     ] == expected
-    assert ("Lower the learning rate before the coefficient" in text) == (expected[0] == "Holds.")
+    assert ("Try a lower learning rate first" in text) == (expected[0] == "Holds.")
 
 
 def test_deep_cnn():
@@ -394,7 +396,7 @@ def test_deep_cnn():
 KIN8NM = (
     "L2(0.001) closes",
     "The price",
-    "It is no price",
+    "Whoever uses the net",
     "L2(0.0001) lies",
     "L2(0.0001) gives both",
     "Dropout",
@@ -630,7 +632,7 @@ def test_texts_of_a_row():
     )
     assert said('{{ none | say("a", "b", "c") }}{{ true | say("a", "b", "c") }}') == "ca"
     assert said('{{ row("linear").norm("dense_1/kernel") }}', norms={"linear": 7.04}) == "7.04"
-    assert said('{{ row("linear").mean_after("val_accuracy", 2, "none") }}') == "+0.0000"
+    assert said('{{ row("linear").mean_after("val_accuracy", 2, "none") }}') == "+0.00"
     assert said("{{ baseline.penalty_share.percent }} {{ baseline.penalty_share_in(1).percent }}") == "10 % 50 %"
 
 

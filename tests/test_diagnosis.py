@@ -225,10 +225,17 @@ def test_evidence_beside_a_label():
     assert "50% of dense_1 saturated" in diagnose(sigmoid, BASELINE).evidence
 
 
+def test_better_and_worse_than_the_baseline_are_said_by_the_adjusted_p():
+    row = regularized(test=0.938)
+    assert "worse than the baseline" in diagnose(row, BASELINE).evidence
+    assert "test not told apart from the baseline" in diagnosis.diagnose(row, BASELINE, p=0.2).evidence
+
+
 def test_seeds_that_stand_apart_are_counted():
     stuck = 0.948 - np.where(np.arange(N) == 3, 0.1, 0.0)
     evidence = diagnose(a_row(test=stuck), BASELINE).evidence
     assert "1 of 10 seeds ends at 0.849, the others at 0.947 to 0.949" in evidence
+    assert "test median 0.948;" in evidence and "gap" not in evidence
     ahead = 0.948 + np.where(np.arange(N) < 2, 0.05, 0.0)
     assert "2 of 10 seeds end at" in diagnosis.groups_text(ahead + OTHER)
     assert diagnosis.groups_text(0.9 + OTHER) == ""

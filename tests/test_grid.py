@@ -195,6 +195,12 @@ def test_holm_counts_the_cells_of_a_net():
     assert table["p_holm"].notna().sum() == 2 and compared.notna().all()
 
 
+def test_where_a_seed_is_stuck_the_first_line_is_the_median():
+    stuck = a_row(test=0.948 - np.where(np.arange(10) == 3, 0.1, 0.0))
+    table = grid.grid_table(SHOWN, {**ROWS, "demo/none": stuck})
+    assert "| no regularizer | median 0.94" in grid.to_markdown(SHOWN, table)
+
+
 def test_missing_cells_are_shown_as_missing():
     table = grid.grid_table(SHOWN, {key: row for key, row in ROWS.items() if key != "grid/a_l1"})
     assert table["status"].tolist() == ["trained", "trained", "not trained", "the same row as none", "not trained"]

@@ -29,7 +29,7 @@ RESULTS, STUDIES, ROWS = Path("results"), Path("conf/study"), Path("build/rows")
 RUNS, TABLES, ANSWERS = RESULTS / "runs", RESULTS / "tables", RESULTS / "answers.md"
 RECORD = re.compile(rf"{RUNS.as_posix()}/([^/.][^/]*/[^/.][^/]*)\.json")
 CHECKS = (
-    *(("stages.aggregate",), ("stages.plot",), ("stages.answers",), ("stages.overview",)),
+    *(("stages.aggregate",), ("stages.plot",), ("stages.answers",), ("stages.overview",), ("stages.grid",)),
     ("stages.commands.cli", "readme"),
 )
 

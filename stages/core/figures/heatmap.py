@@ -57,7 +57,7 @@ def effects(grid: pd.DataFrame, title: str, limit: float = math.inf) -> Figure:
     axes.set_xticks([place + 0.5 for place in range(len(nets))], nets, rotation=35, ha="right")
     axes.tick_params(length=0)
     marks = [
-        Patch(color=style.FAINT, label="grey: no effect, or one that these runs cannot tell"),
+        Patch(color=style.FAINT, label="grey: not told from noise by these runs"),
         Patch(color="white", label=style.DIVERGED),
     ]
     if not trained.all(axis=None):

@@ -7,7 +7,8 @@ They are decided like those of a study (`answers`), in this vocabulary:
     curve("mnist_collapse_l2")      a response curve, see `Curve`
     a | listed("difference")        "net (difference), …" of cells or curves, without a name the nets alone
     reduced("l2_1e-2", "l2_1e-3")   of every net that the first one harms: does the second harm it less?
-    where_harms("l2_1e-2", "l2_1e-3")   the trained cells of the second one, of the nets that the first one harms
+    where_harms("l2_1e-2", "l2_1e-3")   the trained cells of the second one, of the nets that the first one harms; of
+                                    those alone that have a third one, where it is named
     all_of, any_of, opposite        of findings, or of lists of them
 
 `needs` names cells as net/regularization, and curves.
@@ -27,7 +28,7 @@ from stages.core.base.errors import UserError
 from stages.core.config.yaml import read_resolved
 from stages.core.results import answers, checked_csv, diagnosis, tables
 from stages.core.results.estimates import Finding, all_of, any_of, opposite
-from stages.core.results.grid import TRAINED
+from stages.core.results.grid import NONE, TRAINED
 from stages.core.results.table_schemas import GRID, RESPONSES, TIPPING
 
 TABLES = {"grid": GRID, "responses": RESPONSES, "tipping": TIPPING}
@@ -95,7 +96,7 @@ class Curve:
         """Between which strengths the net stops learning, with its verb."""
         learns, stops = self._line["learns"], self._line["stops"]
         if math.isnan(stops):
-            return f"learns up to {learns:g}, not seen to stop" if not math.isnan(learns) else "learns nowhere surely"
+            return f"learns up to {learns:g}, the largest tried" if not math.isnan(learns) else "learns nowhere surely"
         return f"stops between {learns:g} and {stops:g}" if not math.isnan(learns) else f"stops from {stops:g} on"
 
     @property
@@ -165,8 +166,8 @@ def to_markdown(found: Iterable[answers.Claim]) -> str:
     return "\n\n".join(
         [
             "## Across all nets",
-            "**Measured** ([the grid](tables/grid.md), [where each regularizer tips over](tables/tipping.md)). Every net of "
-            "the documents beside every regularization, each compared with the same net without. A cell is told from noise "
+            "**Measured** ([the grid](tables/grid.md), [where each regularizer tips over](tables/tipping.md)). The documents' "
+            "nets beside the regularizations, as far as trained, each compared with the same net without. A cell is told from noise "
             "by Holm's adjustment over its net; a claim that something is small is decided by the whole 95 % interval.",
             "**Does it hold?**",
             "\n".join(answers.claim_line(claim, "these seeds") for claim in found),
@@ -190,9 +191,9 @@ def _vocabulary(grid: Mapping[str, Any], table: pd.DataFrame, tipping: pd.DataFr
     def cells(regularization: str) -> list[Cell]:
         return [cell for (_, name), cell in by_cell.items() if name == regularization]
 
-    def where_harms(strong: str, name: str) -> list[Cell]:
+    def where_harms(strong: str, name: str, also: str = NONE) -> list[Cell]:
         harmed = [net for net, regularization in by_cell if regularization == strong and by_cell[net, strong].worse]
-        return [by_cell[net, name] for net in harmed if (net, name) in by_cell]
+        return [by_cell[net, name] for net in harmed if (net, name) in by_cell and (net, also) in by_cell]
 
     def reduced(strong: str, weak: str) -> list[Finding]:
         harming = {cell.label: cell for cell in where_harms(strong, strong)}

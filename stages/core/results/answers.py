@@ -57,10 +57,13 @@ INTRODUCTION = """\
 For each document its question, the verdict, what the page claims, what was measured, and whether the claims hold. No
 measured number and no judgement here is typed: both are computed from the tables, and a verdict whose conditions no
 longer hold is not said. Figures of a row are mean ± sd (seeds), and [low, high] is a 95 % interval. Differences, gaps
-and ratios are paired by seed. A claim is decided by a t-test, or by two one-sided tests where it says that something is
-small; where seeds fall into two groups, by a sign test. Holm's adjustment counts all tests of a study, those of rows
-beyond the document by themselves. All of it speaks of other seeds on the same samples, not of other samples. *Cannot be
-told* means that the seeds' spread leaves it open.
+and ratios are paired by seed. A claim about a difference is decided by a t-test, or by two one-sided tests where it says
+that something is small; where seeds fall into two groups, by a sign test. A claim about what became of a row is decided
+by its diagnosis, one about a learning curve by its mean. Many tests make a chance hit likely, so each has to pass a
+stricter limit: Holm's adjustment, over all tests of a study, those of rows beyond the document by themselves. Intervals
+are not adjusted, so one may exclude 0 where nothing is told; the p of a claim counts the claims too, and may be larger
+than the table's. All of it speaks of other seeds on the same samples, not of other samples. *Cannot be told* means that
+the seeds' spread leaves it open.
 
 Three things mislead. The loss that Keras prints contains the penalty: compare accuracies, or losses without it. The
 penalty's share of the loss is large in the first epoch and may be small at the end, most of all where a net has
@@ -282,11 +285,12 @@ class Row:
             UserError: nothing was recorded under that name and epoch.
         """
         ours, theirs = self._curve(quantity, epoch), self._curve(quantity, epoch, other)
-        return f"{ours['mean'] - theirs['mean']:+.4f}"
+        return tables.signed(ours["mean"] - theirs["mean"], max(ours["sd"], theirs["sd"]))
 
     def after(self, quantity: str, epoch: int) -> str:
         """The mean of a quantity of the learning curves, as Keras prints them, after an epoch; errors as in `mean_after`."""
-        return f"{self._curve(quantity, epoch)['mean']:.4f}"
+        line = self._curve(quantity, epoch)
+        return tables.with_spread(line["mean"], line["sd"])[0]
 
     def not_finite(self, quantity: str, epoch: int) -> int:
         """Seeds in which a quantity of the learning curves is not finite after an epoch.
@@ -516,7 +520,7 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
         "advised": _best([row for row in peers if row.better] or [baseline], study["higher_is_better"]),
         "ranked": ranked,
         "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
-        "odds": lambda prefix: _two_digits(odds(rows, prefix)),
+        "odds": lambda prefix, without="": _two_digits(odds(rows, prefix, without)),
         "likelier": lambda prefix: _told(odds(rows, prefix) >= DECISIVE, odds(rows, prefix) <= 1 / DECISIVE),
         "both": [key for key in rows if key.startswith("both_")],
         "n": study["n_seeds"],
@@ -528,10 +532,11 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
     }
 
 
-def odds(rows: Mapping[str, Row], prefix: str) -> float:
+def odds(rows: Mapping[str, Row], prefix: str, without: str = "") -> float:
     """Likelihood of the reported figures as runs of the rows named with a prefix, as a multiple of that as runs of the
-    rows with the same name without it."""
-    pairs = [(row, rows[key.removeprefix(prefix)]) for key, row in rows.items() if key.startswith(prefix)]
+    rows with the same name without it; the row named `without` and its pair are left out."""
+    names = [key.removeprefix(prefix) for key in rows if key.startswith(prefix)]
+    pairs = [(rows[prefix + name], rows[name]) for name in names if name != without]
     return math.exp(sum(ours.log_likelihood - theirs.log_likelihood for ours, theirs in pairs))
 
 

@@ -32,7 +32,7 @@ import numpy as np
 
 from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
-from stages.core.results.statistics import LEVEL, apart, describe, holm, paired_difference
+from stages.core.results.statistics import LEVEL, apart, describe, holm, median, paired_difference
 
 DIVERGED, NOT_LEARNING, BARELY_LEARNING = "diverged", "not learning", "barely learning"
 OVER_REGULARIZED, UNDERFITTING, OVERFITTING = "over-regularized", "underfitting", "overfitting"
@@ -123,11 +123,11 @@ def diagnose(row: Summary, baseline: Summary, p: float | None = None) -> Diagnos
     if diverged.any():
         return Diagnosis(DIVERGED, _where_diverged(row, diverged))
     failing = fails_to_learn(row)
-    if failing.mean() >= MANY_SEEDS:
-        return Diagnosis(NOT_LEARNING, "; ".join([_how_failing(row, failing), *_beside(row, baseline)[1:]]))
     if p is None:
         p = _held_out_difference(row, baseline).p_value
-    texts = [*_beside(row, baseline), *([f"{_count(failing)} seeds not learning"] if failing.any() else [])]
+    if failing.mean() >= MANY_SEEDS:
+        return Diagnosis(NOT_LEARNING, "; ".join([_how_failing(row, failing), *_beside(row, baseline, p)[1:]]))
+    texts = [*_beside(row, baseline, p), *([f"{_count(failing)} seeds not learning"] if failing.any() else [])]
     name = _of_a_learning_row(row, baseline, p)
     if name == OVERFITTING:
         texts.append(f"held-out loss ends {_rise(row).mean():.0%} above its lowest epoch")
@@ -245,9 +245,9 @@ def _fall(curve: np.ndarray, epochs: np.ndarray, start: int) -> float:
 # --- evidence
 
 
-def _beside(row: Summary, baseline: Summary) -> list[str]:
+def _beside(row: Summary, baseline: Summary, p: float) -> list[str]:
     """The figures that stand beside any label."""
-    parts = [_fit(row), _beside_the_baseline(row, baseline), _stuck(row), _gap(row), _penalty(row), _modes(row)]
+    parts = [_fit(row), _beside_the_baseline(row, baseline, p), _stuck(row), _gap(row), _penalty(row), _modes(row)]
     return [part for part in [*parts, _units(row), _zeroed(row)] if part]
 
 
@@ -257,17 +257,17 @@ def _fit(row: Summary) -> str:
     return f"{row.metric}: {', '.join(texts)}"
 
 
-def _beside_the_baseline(row: Summary, baseline: Summary) -> str:
+def _beside_the_baseline(row: Summary, baseline: Summary, p: float) -> str:
     split = held_out(row)
     if split is None or row.row == baseline.row:
         return ""
     found = paired_difference(row.final[split][row.metric], baseline.final[split][row.metric])
     if not np.isfinite(found.low):
         return ""
-    better = (found.mean > 0) == (row.metric == "accuracy")
-    word = ("better" if better else "worse") if found.low > 0 or found.high < 0 else "not told apart"
-    text = f"{split} {abs(found.mean):.2g} {word} than the baseline"
-    return text if word != "not told apart" else f"{split} not told apart from the baseline"
+    if not p < 1 - LEVEL:
+        return f"{split} not told apart from the baseline"
+    word = "better" if (found.mean > 0) == (row.metric == "accuracy") else "worse"
+    return f"{split} {abs(found.mean):.2g} {word} than the baseline"
 
 
 def _gap(row: Summary) -> str:
@@ -275,8 +275,8 @@ def _gap(row: Summary) -> str:
     if split is None:
         return ""
     gap = paired_difference(skill(row, "train"), skill(row, split)).mean
-    sizes = np.abs(row.final["train"][row.metric] - row.final[split][row.metric])
-    return f"gap {describe(sizes).mean:.2g}" if gap >= GAP else ""
+    size = abs(paired_difference(row.final["train"][row.metric], row.final[split][row.metric]).mean)
+    return f"gap {size:.2g}" if gap >= GAP else ""
 
 
 def _penalty(row: Summary) -> str:
@@ -379,7 +379,11 @@ def _mean_skill(summary: Summary, split: str) -> float:
 
 
 def _mean(summary: Summary, split: str) -> str:
-    mean = describe(summary.final[split][summary.metric]).mean
+    """The mean over the finite seeds, or their median where they fall into two groups."""
+    values = summary.final[split][summary.metric]
+    if apart(values).any():
+        return f"median {median(values)[0]:.3g}"
+    mean = describe(values).mean
     return f"{mean:.3g}" if np.isfinite(mean) else "not finite"
 
 

@@ -66,7 +66,7 @@ def to_markdown(grid: Mapping[str, Any], table: pd.DataFrame) -> str:
         [escape(label), *(cell_text(by_cell[net, name], grid) for net in nets)]
         for name, label in grid["regularizations"].items()
     ]
-    rows = [["參數", *heads], ["---", *["---:"] * len(heads)], *lines]
+    rows = [["Regularization (參數)", *heads], ["---", *["---:"] * len(heads)], *lines]
     parts = [
         "# Every net beside every regularization",
         "What does each regularization do to each net of the documents, on held-out data?",
@@ -83,7 +83,8 @@ def cell_text(line: Any, grid: Mapping[str, Any]) -> str:
         return escape(line.status)
     mentioned = "" if line.diagnosis in HIDDEN else f", {line.diagnosis}"
     if line.regularization == NONE:
-        return f"{tables.with_spread(line.mean, line.sd)[0]} ({line.n}){mentioned}"
+        middle = f"median {line.median:.4f}" if line.groups else tables.with_spread(line.mean, line.sd)[0]
+        return f"{middle} ({line.n}){mentioned}"
     text = tables.difference_cell(line)
     return (f"**{text}** {line.told}" if line.told else text) + mentioned
 
@@ -98,12 +99,14 @@ def _net(grid: Mapping[str, Any], name: str, summaries: Mapping[str, Summary]) -
         key = keys[regularization]
         line = {"net": name, "regularization": regularization, "label": label, "study": net["study"]}
         line |= {"metric": net["metric"], "row": key or "", "status": NOT_TRAINED, "n": 0}
-        line |= dict.fromkeys(("told", "diagnosis", "evidence"), "")
+        line |= dict.fromkeys(("groups", "told", "diagnosis", "evidence"), "")
         summary = summaries.get(key or "")
         if summary is not None and none is not None:
             ours, theirs = alike(summary, none), alike(none, summary)
-            sample = statistics.describe(ours.final[split][metric])
+            values = ours.final[split][metric]
+            sample = statistics.describe(values)
             line |= {"status": TRAINED, "n": len(ours.first_non_finite_epoch), "mean": sample.mean, "sd": sample.sd}
+            line |= {"median": statistics.median(values)[0], "groups": diagnosis.groups_text(values)}
             if regularization != NONE and key == keys[NONE]:
                 line["status"] = SAME
             elif regularization != NONE:
@@ -145,7 +148,10 @@ def _facts(grid: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
     return [
         "First line: the mean and the number of seeds. Below: the paired difference from it with its "
         f"{percent(LEVEL)} interval, bold where it is more than noise (Holm's adjustment over the net's cells, "
-        f"p < {1 - LEVEL:.2g}), and the diagnosis where it is not “learning”.",
+        f"p < {1 - LEVEL:.2g}), and the diagnosis where it is not “learning”. Where some seeds end far from the others "
+        "these are medians, of the row and of the paired differences, decided by a sign test.",
+        "An interval is of its cell alone: it may exclude 0 where the cell, counted among all of its net, is not told from "
+        "noise. A study's own table counts fewer comparisons, so that a cell may be told there and not here.",
         *([f"These nets have a dropout in their documents and keep it in “no regularizer”: {'; '.join(keeping)}. "
            "There a dropout of the table takes its place."] if keeping else []),
         "Early stopping looks at validation samples: where a study has none, at the last tenth of its training samples, "

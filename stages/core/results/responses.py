@@ -82,7 +82,7 @@ def best(points: pd.DataFrame) -> tuple[float, float, float]:
 def to_markdown(curves: Mapping[str, Any], table: pd.DataFrame) -> str:
     """One line a curve, and below what is needed to read it."""
     heads = ["curve", "regularizer", "epochs", "seeds", "best strength", "not told from it", "learns at all up to", "stops from"]
-    heads += ["the document's", "penalty's share of the loss there, epoch 1"]
+    heads += ["the document's", "penalty's share of the loss at the document's strength, epoch 1"]
     rows = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     rows += [_cells(curves[line.curve], line) for line in table.itertuples()]
     parts = [
@@ -95,7 +95,8 @@ def to_markdown(curves: Mapping[str, Any], table: pd.DataFrame) -> str:
                 "difference has a 95 % interval that holds 0; with few seeds this is wide.",
                 "- Learns at all up to: the strongest point at which, as at all weaker ones, every seed learns. Stops from: the "
                 "weakest at which most seeds fit the training samples no better than by guessing, or diverge. The "
-                "tipping strength lies between the two; the points in between are in responses.csv.",
+                "tipping strength lies between the two; the points in between are in responses.csv. “Learns again” is no "
+                "advice: it names a stronger point at which every seed does so all the same.",
                 "- The nets are those of the grid, with their documents' own learning rates and budgets unless the name "
                 "of the curve, or its epochs, say otherwise.",
             ]

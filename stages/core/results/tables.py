@@ -295,6 +295,11 @@ def with_spread(mean: float, spread: float) -> tuple[str, str]:
     return _fixed(mean, decimals), "0" if spread == 0 else _fixed(spread, decimals)
 
 
+def signed(difference: float, spread: float) -> str:
+    """A difference with its sign and the digits that a spread supports."""
+    return _fixed(difference, _decimals(spread), "+")
+
+
 def mean_text(mean: float, sd: float, n: int, n_finite: int, median: float, groups: str) -> str:
     """Mean ± sd (seeds); in words where no seed is finite, the median where the seeds fall into two groups."""
     if n_finite == 0:
