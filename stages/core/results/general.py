@@ -95,7 +95,7 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "snippet": "{{ advised.snippet }}",
             "sure": "Of {{ others | length }} differences from {{ baseline.label }} the largest is "
             "{{ (others | sort(attribute='size') | last).difference if others else 'none' }}.",
-            "otherwise": "An effect that is smaller than these intervals are wide could be missed.",
+            "otherwise": "An effect smaller than these intervals could be missed.",
         },
     ],
 }
