@@ -8,7 +8,7 @@ import pytest
 from made import blobs, case, dense, line
 
 from stages.core.why import net as nets
-from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, rates, say
+from stages.core.why.interventions import CAUSES, Change, apply, candidates, causes, everything, listed, rates, say
 from stages.core.why.setup import some
 
 X, Y = blobs()
@@ -60,7 +60,10 @@ def test_an_autoencoder_keeps_its_targets_and_a_right_output_stays():
     assert Change("head") not in everything(made.setup, made.data, made.task)
 
 
-@pytest.mark.parametrize("made", [FAULTY, VALUES])
+RECURRENT = case([("LSTM", {"units": 4, "activation": "tanh"}), dense(1)], MSE, X[:, :, None], Y + XV[:, 0])
+
+
+@pytest.mark.parametrize("made", [FAULTY, VALUES, RECURRENT])
 def test_every_candidate_changes_something_and_leaves_the_script_as_it_is(made):
     before = pickle.dumps(made)
     for change in candidates(made.setup, made.data, made.task):
@@ -72,6 +75,34 @@ def test_every_candidate_changes_something_and_leaves_the_script_as_it_is(made):
         assert set(causes(change, made.setup, made.data, made.task)) <= set(CAUSES), change
         assert say(change, made.setup, made.data, made.task)
     assert pickle.dumps(made) == before
+
+
+@pytest.mark.parametrize(
+    ("layers", "change", "words"),
+    [
+        ([dense(1)], Change("width"), "a hidden layer of 32 units"),
+        ([dense(4), dense(1)], Change("width"), "a wider net"),
+        ([dense(1)], Change("batch", 23), "batches of 23 in place of 60 (twice as many steps)"),
+        ([dense(1)], Change("batch", 32), "batches of 32 in place of 60 (1.5 times as many steps)"),
+        ([dense(1)], Change("class_weight"), "every class weighted to count the same"),
+        ([dense(1)], Change("thaw"), "all layers trainable"),
+        ([dense(1)], Change("epochs", 5000), "5,000 epochs in place of 50"),
+        (
+            [dense(3, "softmax")],
+            Change("head"),
+            "1 output unit, sigmoid at the output, loss binary_crossentropy and labels from 0",
+        ),
+    ],
+)
+def test_a_change_is_said_as_it_is(layers, change, words):
+    made = case(layers, MSE, X, 2 * Y - 1, batch=60)
+    made = replace(made, task=replace(made.task, kind="binary", classes=2, names=(-1, 1)))
+    assert say(change, made.setup, made.data, made.task) == words
+
+
+def test_what_has_an_and_is_parted_by_semicolons():
+    assert (listed(["a"]), listed(["a", "b", "c"])) == ("a", "a, b and c")
+    assert listed(["a and b", "c", "d"]) == "a and b; c; and d"
 
 
 def test_the_order_of_changes_does_not_matter():
@@ -143,7 +174,9 @@ def test_hidden_layers_get_the_activation_and_the_output_does_not():
     setup, _, _ = changed(made, Change("activation", "relu"))
     assert nets.hidden_activations(setup.net) == ["relu", "relu"]
     assert nets.output_activation(setup.net) == "sigmoid"
-    assert causes(Change("activation", "relu"), made.setup, made.data, made.task) == ("vanishing_gradient",)
+    assert causes(Change("activation", "relu"), made.setup, made.data, made.task) == ("hidden_activation",)
+    deep = case([dense(8, "sigmoid")] * 3 + [dense(1, "sigmoid")], BCE, X, Y)
+    assert causes(Change("activation", "relu"), deep.setup, deep.data, deep.task) == ("vanishing_gradient",)
 
 
 def test_a_net_without_hidden_layers_gets_one():

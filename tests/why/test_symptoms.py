@@ -109,6 +109,72 @@ def test_a_fault_shows(cause, weight, arguments, settings):
     assert found(*arguments, **settings).get(cause) == weight
 
 
+LARGE = np.linspace(-97543.2, -1.23456, 90)
+
+
+@pytest.mark.parametrize(
+    ("cause", "arguments", "text"),
+    [
+        (
+            "label_encoding",
+            ([HIDDEN, dense(1, "softmax")], BCE, X3, Y3 + 1),
+            f"labels are 1 to 3, where {SPARSE} wants 0 to 2",
+        ),
+        ("label_encoding", ([HIDDEN, SIGMOID], BCE, X, 2 * Y - 1), f"labels are -1 and 1, where {BCE} wants 0 and 1"),
+        ("label_encoding", ([HIDDEN, SIGMOID], MSE, X, 2 * Y - 1), "labels are -1 and 1, where 0 and 1 are usual"),
+        ("loss_function", ([HIDDEN, SIGMOID], CCE, X, Y), f"{CCE} with one output unit is 0, whatever the net says"),
+        ("loss_function", ([HIDDEN, SIGMOID], SPARSE, X, Y), f"{SPARSE} with one output unit knows class 0 only"),
+        ("loss_function", ([HIDDEN, LINEAR], BCE, XV, YV * 1e4), f"{BCE} is for targets from 0 to 1, these are"),
+        ("loss_function", ([HIDDEN, SIGMOID], "poisson", XV, YV), "poisson for a regression"),
+        ("output_activation", ([HIDDEN, dense(1)], MSE, X3, ONE_HOT), "no activation at the output where softmax"),
+        ("output_activation", ([HIDDEN, SIGMOID], MSE, XV, YV + 99), "sigmoid at the output cannot give any of the"),
+        (
+            "output_activation",
+            ([HIDDEN, SIGMOID], MSE, np.zeros((500, 2)), np.linspace(0, 1.001, 500)),
+            "sigmoid at the output cannot give a few of the targets, 0 to 1",
+        ),
+        (
+            "input_scale",
+            ([HIDDEN, SIGMOID], BCE, LARGE[:, None], Y),
+            "inputs from -97,543 to -1.23, where about -1 to 1",
+        ),
+        ("target_scale", ([HIDDEN, LINEAR], MSE, XV, LARGE), "targets from -97,543 to -1.23, where about -1 to 1"),
+        (
+            "class_imbalance",
+            ([HIDDEN, SIGMOID], BCE, np.zeros((5000, 2)), np.arange(5000) == 7),
+            "99.9% of the samples are of one class",
+        ),
+        (
+            "hidden_activation_missing",
+            ([dense(16), SIGMOID], BCE, X, Y),
+            "no hidden layer has an activation: the net is",
+        ),
+        ("capacity_low", ([dense(1, "relu"), SIGMOID], BCE, X, Y), "a hidden layer of 1 unit"),
+        (
+            "frozen_layers",
+            ([dense(16, "relu", trainable=False), SIGMOID], BCE, X, Y),
+            "1 of 2 layers does not train",
+        ),
+    ],
+)
+def test_a_fault_is_said_as_it_is(cause, arguments, text):
+    made = case(*arguments, epochs=300)
+    said = [sign.text for sign in symptoms.look(made.setup, made.data, made.task) if sign.cause == cause]
+    assert any(sign == text or sign.startswith(text) for sign in said), said
+
+
+def test_a_tanh_for_labels_of_minus_one_and_one_is_no_likely_fault():
+    assert found([HIDDEN, dense(1, "tanh")], MSE, X, 2 * Y - 1)["output_activation"] == POSSIBLE
+    assert found([HIDDEN, dense(1, "tanh")], BCE, X, 2 * Y - 1)["output_activation"] == LIKELY
+
+
+def test_behind_a_pooling_a_net_without_activations_is_not_called_linear():
+    layers = [("Conv1D", {"filters": 16, "kernel_size": 1}), ("GlobalMaxPooling1D", {}), dense(1)]
+    made = case(layers, MSE, np.zeros((90, 3, 1)), YV)
+    said = [s.text for s in symptoms.look(made.setup, made.data, made.task) if s.cause == "hidden_activation_missing"]
+    assert said == ["no hidden layer has an activation"]
+
+
 def test_equal_inputs_with_other_targets_bound_what_can_be_learnt():
     x = np.repeat([[0.0, 1.0], [1.0, 0.0]], 20, axis=0)
     y = np.tile([0, 1], 20)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.core.why import interventions
 from stages.core.why.interventions import Change
-from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings, gain_of
+from stages.core.why.search import GAIN, NOTHING, PRIOR, SOMETHING, Changes, Findings, gain_of, helps_alone
 from stages.core.why.symptoms import CERTAIN, LIKELY, Symptom
 
 HEAD_CAUSES = ("output_activation", "output_units", "loss_function", "label_encoding")
@@ -23,6 +23,13 @@ DIVERGES = 0.4
 LEAST = 0.3
 """Evidence below which a cause is not named."""
 
+DEAD = 0.5
+"""Share of relu units that are 0 for every sample from which on these are blamed."""
+
+MEASURED, HELPS, CANNOT, GUESS = "measured", "helps alone", "cannot work", "a guess"
+"""How a cause is known: a change that the repair needs shows it, or it is reckoned from the data; a change that is not
+in the repair makes every seed better; its sign cannot work as it is; otherwise."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -30,7 +37,7 @@ class Cause:
 
     name: str  # one of interventions.CAUSES
     evidence: float  # for the order alone
-    measured: bool  # a change that the repair needs shows it, or it is reckoned from the data; otherwise a guess
+    how: str  # it is known: MEASURED, HELPS, CANNOT or GUESS
     text: str
 
 
@@ -50,7 +57,11 @@ def guesses(signs: Iterable[Symptom]) -> list[Cause]:
     for symptom in sorted(signs, key=lambda symptom: -symptom.weight):
         if symptom.weight >= LIKELY:
             strongest.setdefault(symptom.cause, symptom)
-    return [Cause(symptom.cause, symptom.weight, symptom.reckoned, symptom.text) for symptom in strongest.values()]
+    return [Cause(symptom.cause, symptom.weight, _how(symptom), symptom.text) for symptom in strongest.values()]
+
+
+def _how(symptom: Symptom) -> str:
+    return MEASURED if symptom.reckoned else CANNOT if symptom.weight >= CERTAIN else GUESS
 
 
 def _confirmed(found: Findings) -> bool:
@@ -61,14 +72,16 @@ def _remarks(found: Findings) -> list[Cause]:
     """What a net that learns should be told all the same."""
     least = {"metric_only": LIKELY, "penalty_without_effect": LIKELY, "data_order": CERTAIN}
     told = [s for s in found.symptoms if s.weight >= least.get(s.cause, np.inf)]
-    return [Cause(symptom.cause, symptom.weight, False, symptom.text) for symptom in told]
+    return [Cause(symptom.cause, symptom.weight, GUESS, symptom.text) for symptom in told]
 
 
 def _all(found: Findings) -> list[Cause]:
     evidence: dict[str, float] = {}
     texts: dict[str, list[str]] = {}
     helps: dict[str, list[str]] = {}
-    measured = {symptom.cause for symptom in found.symptoms if symptom.reckoned}
+    signed = {symptom.cause for symptom in found.symptoms}
+    how = {s.cause: _how(s) for s in reversed(found.symptoms) if not (_confirmed(found) and _stands(s, found))}
+    how |= {s.cause: MEASURED for s in found.symptoms if s.reckoned}
 
     def add(name: str, weight: float, text: str = "") -> None:
         evidence[name] = evidence.get(name, 0.0) + weight
@@ -80,28 +93,36 @@ def _all(found: Findings) -> list[Cause]:
     for change in found.repair or ():
         effect = effect_of(change, found)
         for place, name in enumerate(ordered(causes_of(change, found))):
-            add(name, (0.6 + 0.4 * effect) * 0.9**place, f"changed in the repair: {interventions.say(change, *say)}")
+            text = f"changed in the repair: {interventions.say(change, *say)}"
+            add(name, (0.6 + 0.4 * effect) * 0.9**place, text if place == 0 or name not in signed else "")
             if _confirmed(found):
-                measured.add(name)
+                how[name] = MEASURED
     for symptom, weight in _weighed(found):
         add(symptom.cause, weight, symptom.text)
     for change in found.candidates:
         if change not in (found.repair or ()) and (gain := gain_of(change, found)) >= GAIN:
-            name = ordered(interventions.causes(change, *say))[0]
+            name = ordered(shown_alone(change, found))[0]
             add(name, 0.5 * gain / max(found.attainable, gain))
-            helps.setdefault(name, []).append(interventions.say(change, *say))
+            words = f"{interventions.say(change, *say)} (skill {found.beside_first(change).skill:.2f})"
+            helps.setdefault(name, []).append(words)
+            if helps_alone(change, found) and how.get(name) != MEASURED:
+                how[name] = HELPS
     for name, words in helps.items():
-        texts.setdefault(name, []).append(f"alone it helps, too: {' or '.join(words)}")
+        texts.setdefault(name, []).append(f"alone it helped{', too' if found.repair else ''}: {' or '.join(words)}")
     for name, words in _calming(found).items():
-        add(name, DIVERGES, f"the loss becomes NaN or infinite as asked, and not with {' or '.join(words)}")
+        told = [word for word in words if not any(word in text for text in helps.get(name, []))]
+        text = f"the loss becomes NaN or infinite as asked, and not with {' or '.join(told)}" if told else ""
+        add(name, DIVERGES, text)
     if found.reference and (found.by_heart or found.attainable < SOMETHING):
         visible = found.asked.diverges  # then that is the first thing to mend, and to tell
         add(UNLEARNABLE, LEAST if visible else 2.0, f"scikit-learn ({found.reference.name}) finds nothing either")
-    causes = [Cause(n, e, n in measured, "; ".join(texts.get(n, [n]))) for n, e in evidence.items() if e >= LEAST]
-    if not causes and evidence:
-        name = max(evidence, key=evidence.get)
-        causes = [Cause(name, evidence[name], False, "; ".join(texts.get(name, [name])))]
-    return causes
+    causes = [Cause(n, e, how.get(n, GUESS), "; ".join(texts.get(n, [n]))) for n, e in evidence.items()]
+    return [cause for cause in causes if cause.evidence >= LEAST] or sorted(causes, key=lambda c: -c.evidence)[:1]
+
+
+def _stands(symptom: Symptom, found: Findings) -> bool:
+    """Whether the repair leaves what a sign speaks of as it is."""
+    return bool(symptom.changes) and found.repair.isdisjoint(symptom.changes)
 
 
 def _calming(found: Findings) -> dict[str, list[str]]:
@@ -113,7 +134,7 @@ def _calming(found: Findings) -> dict[str, list[str]]:
         tried = found.beside_first(change)
         if change in (found.repair or found.first) or not tried or not all(run.finite for run in tried.runs):
             continue
-        name = ordered(interventions.causes(change, case.setup, case.data, case.task))[0]
+        name = ordered(shown_alone(change, found))[0]
         calming.setdefault(name, []).append(interventions.say(change, case.setup, case.data, case.task))
     return calming
 
@@ -123,7 +144,18 @@ def causes_of(change: Change, found: Findings) -> tuple[str, ...]:
     case = found.case
     output = [c for c in found.repair or () if c.kind in ("head", "output") and c != change]
     setup, _, _ = interventions.apply(output, case.setup, case.data, case.task)
-    return interventions.causes(change, setup, case.data, case.task)
+    return _as_seen(interventions.causes(change, setup, case.data, case.task), found)
+
+
+def shown_alone(change: Change, found: Findings) -> tuple[str, ...]:
+    """What a change shows if it helps the net as asked."""
+    case = found.case
+    return _as_seen(interventions.causes(change, case.setup, case.data, case.task), found)
+
+
+def _as_seen(names: tuple[str, ...], found: Findings) -> tuple[str, ...]:
+    """Relu units are blamed where many were seen to be dead, and the activation as such otherwise."""
+    return tuple("hidden_activation" if n == "dead_relu" and found.asked.dead < DEAD else n for n in names)
 
 
 def ordered(names: tuple[str, ...]) -> list[str]:

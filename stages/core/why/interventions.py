@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ CAUSES = {
     "regularization_strong": "too strong a regularizer",
     "hidden_activation_missing": "hidden layers without an activation",
     "hidden_activation": "the activation of the hidden layers",
-    "vanishing_gradient": "gradients that vanish on their way through the hidden layers",
+    "vanishing_gradient": "several layers of sigmoid or tanh, through which gradients tend to vanish",
     "dead_relu": "relu units that are 0 for every sample",
     "weight_init": "the initial weights",
     "batch_norm": "batch normalization",
@@ -63,6 +63,9 @@ RATES = {  # learning rates that usually work, by optimizer: least, most, and on
 }
 REGRESSION_LOSSES = ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh")
 ENOUGH_WIDTH = {"units": 64, "filters": 32}
+FIRST_WIDTH = 32
+"""Units of the hidden layer that a net without any gets."""
+
 MANY_COLUMNS = 100
 SQUASHING = {"sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 RANGES = {  # what an activation can give
@@ -90,6 +93,26 @@ class Kind:
     apply: Callable[[Setup, Data, Task, Any], Pair]
     say: Callable[[Setup, Data, Task, Any], str]
     cause: Callable[[Setup, Data, Task, Any], tuple[str, ...]]
+    noun: str  # what is changed
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 step", "1,000 steps"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"; what has an "and" itself is parted by semicolons."""
+    comma = "; " if any(" and " in word for word in words) else ", "
+    last = comma.rstrip() + " and " if comma == "; " else " and "
+    return last.join(part for part in (comma.join(words[:-1]), *words[-1:]) if part)
+
+
+def _activation_in_words(name: str) -> str:
+    return "no activation" if name == "linear" else name
 
 
 # --- the output's head ------------------------------------------------------------------------------------------------
@@ -200,14 +223,14 @@ def _say_head(setup: Setup, data: Data, task: Task, value: Any) -> str:
     right, units, now = right_head(setup, task), nets.output_units(setup.net), nets.output_activation(setup.net)
     parts = []
     if units != right.units:
-        parts.append(f"{right.units} output {'unit' if right.units == 1 else 'units'}")
+        parts.append(counted(right.units, "output unit"))
     if now != right.activation:
-        parts.append(f"{'no activation' if right.activation == 'linear' else right.activation} at the output")
+        parts.append(f"{_activation_in_words(right.activation)} at the output")
     if setup.loss != right.loss or setup.from_logits:
         parts.append(f"loss {right.loss}")
     if needs_numbers(setup, data, task):
         parts.append("labels from 0")
-    return " with ".join(filter(None, (*parts[:1], " and ".join(parts[1:])))) or "nothing behind the output"
+    return listed(parts) or "nothing behind the output"
 
 
 def _set_activation(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
@@ -444,7 +467,8 @@ def _activated_behind(chain: list[nets.Layer], layer: nets.Layer, after: nets.La
 def _widen(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
     """Hidden layers four times as wide, up to ENOUGH_WIDTH; a net without any gets one."""
     if not nets.hidden(setup.net):
-        return setup.with_net(nets.insert_before_output(setup.net, [nets.dense("regbench_hidden", 32, "relu")])), data
+        first = nets.dense("regbench_hidden", FIRST_WIDTH, "relu")
+        return setup.with_net(nets.insert_before_output(setup.net, [first])), data
     last = nets.ends(nets_copy := copy.deepcopy(setup.net))
     for layer in nets.layers(nets_copy):
         for key, enough in ENOUGH_WIDTH.items():
@@ -452,6 +476,10 @@ def _widen(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
             if id(layer) not in last and isinstance(now, int) and now < enough:
                 layer["config"][key] = min(enough, max(enough // 2, 4 * now))
     return replace(setup, net=nets_copy), data
+
+
+def _say_wider(setup: Setup, data: Data, task: Task, value: Any) -> str:
+    return "a wider net" if nets.hidden(setup.net) else f"a hidden layer of {FIRST_WIDTH} units"
 
 
 def _no_batch_norm(setup: Setup, data: Data, task: Task, value: Any) -> Pair:
@@ -488,6 +516,14 @@ def _clip(setup: Setup, data: Data, task: Task, value: float) -> Pair:
 
 def _batches(setup: Setup, data: Data, task: Task, value: int) -> Pair:
     return replace(setup, batch_size=value, steps_per_epoch=None), data
+
+
+def _say_batches(setup: Setup, data: Data, task: Task, value: int) -> str:
+    """Smaller ones mean more steps as well, and it may be these that help."""
+    now, then = (steps_in_epoch(s, data.n) for s in (setup, _batches(setup, data, task, value)[0]))
+    times = round(then / now, 1)
+    more = f" ({'twice' if times == 2 else f'{times:g} times'} as many steps)" if times > 1 else ""
+    return f"batches of {value} in place of {min(setup.batch_size, data.n)}{more}"
 
 
 def _epochs(setup: Setup, data: Data, task: Task, value: int) -> Pair:
@@ -534,7 +570,8 @@ def _cause_of_activation(setup: Setup, data: Data, task: Task, value: str) -> tu
         return ("dead_relu",)
     if not now or len(now) < len(nets.hidden(setup.net)) / 2:
         return ("hidden_activation_missing",)
-    return ("vanishing_gradient",) if set(now) <= {"sigmoid", "tanh", "hard_sigmoid"} else ("hidden_activation",)
+    deep = len(now) >= 3 and set(now) <= {"sigmoid", "tanh", "hard_sigmoid"}
+    return ("vanishing_gradient",) if deep else ("hidden_activation",)
 
 
 def _cause_of_optimizer(setup: Setup, data: Data, task: Task, value: tuple[str, float]) -> tuple[str, ...]:
@@ -559,49 +596,66 @@ def rates(setup: Setup) -> list[float]:
 
 
 KINDS = {
-    "hold_out": Kind(_hold_out, _said("a fifth of the samples held out"), _named("data_unlearnable")),
-    "finite": Kind(_mend_numbers, _said("missing numbers filled in"), _named("data_not_finite")),
-    "shuffle": Kind(_shuffle, _said("samples in random order"), _named("data_order")),
-    "inputs": Kind(_scale_inputs, _said("inputs standardized"), _named("input_scale")),
-    "labels": Kind(_encode, _said("labels as numbers from 0"), _named("label_encoding")),
-    "head": Kind(
-        _set_head,
-        _say_head,
-        _cause_of_head,
+    "hold_out": Kind(
+        _hold_out, _said("a fifth of the samples held out"), _named("data_unlearnable"), "what is held out"
     ),
-    "units": Kind(_set_units, _said("{value} output units"), _named("output_units")),
+    "finite": Kind(_mend_numbers, _said("missing numbers filled in"), _named("data_not_finite"), "missing numbers"),
+    "shuffle": Kind(_shuffle, _said("samples in random order"), _named("data_order"), "the order of the samples"),
+    "inputs": Kind(_scale_inputs, _said("inputs standardized"), _named("input_scale"), "the scale of the inputs"),
+    "labels": Kind(
+        _encode, _said("labels as numbers from 0"), _named("label_encoding"), "the numbers that stand for the classes"
+    ),
+    "head": Kind(_set_head, _say_head, _cause_of_head, "the output and its loss"),
+    "units": Kind(_set_units, _said("{value} output units"), _named("output_units"), "the number of output units"),
     "output": Kind(
         _set_activation,
-        lambda setup, data, task, value: f"{'no activation' if value == 'linear' else value} at the output",
+        lambda setup, data, task, value: f"{_activation_in_words(value)} at the output",
         _named("output_activation"),
+        "the activation of the output",
     ),
-    "loss": Kind(_set_loss, _said("loss {value}"), _named("loss_function")),
-    "targets": Kind(_scale_targets, _said("targets scaled"), _cause_of_targets),
-    "activation": Kind(_activate, _said("{value} in the hidden layers"), _cause_of_activation),
-    "width": Kind(_widen, _said("a wider net"), _named("capacity_low")),
-    "weights": Kind(_plain_start, _said("Keras' default initial weights"), _named("weight_init")),
-    "dropout": Kind(_each_layer(_no_dropout), _said("no dropout"), _named("dropout_high")),
-    "penalty": Kind(_each_layer(_no_penalty), _said("no regularizer"), _named("regularization_strong")),
+    "loss": Kind(_set_loss, _said("loss {value}"), _named("loss_function"), "the loss"),
+    "targets": Kind(_scale_targets, _said("targets scaled"), _cause_of_targets, "the scale of the targets"),
+    "activation": Kind(
+        _activate, _said("{value} in the hidden layers"), _cause_of_activation, "the activation of the hidden layers"
+    ),
+    "width": Kind(_widen, _say_wider, _named("capacity_low"), "the size of the net"),
+    "weights": Kind(
+        _plain_start, _said("Keras' default initial weights"), _named("weight_init"), "the initial weights"
+    ),
+    "dropout": Kind(_each_layer(_no_dropout), _said("no dropout"), _named("dropout_high"), "dropout"),
+    "penalty": Kind(
+        _each_layer(_no_penalty), _said("no regularizer"), _named("regularization_strong"), "the regularizer"
+    ),
     "batch_norm": Kind(
         _no_batch_norm,
         lambda setup, data, task, value: (
             "no batch normalization" if value is None else f"batch normalization with momentum {value}"
         ),
         _named("batch_norm"),
+        "batch normalization",
     ),
-    "thaw": Kind(_each_layer(_thaw), _said("all layers train"), _named("frozen_layers")),
-    "optimizer": Kind(_optimizer, _said("{value[0]}({value[1]})"), _cause_of_optimizer),
+    "thaw": Kind(
+        _each_layer(_thaw), _said("all layers trainable"), _named("frozen_layers"), "layers that do not train"
+    ),
+    "optimizer": Kind(_optimizer, _said("{value[0]}({value[1]})"), _cause_of_optimizer, "the optimizer"),
     "rate": Kind(
         _rate,
         lambda setup, data, task, value: (
             f"learning rate {setup.learning_rate * value:.3g} in place of {setup.learning_rate:.3g}"
         ),
         lambda setup, data, task, value: ("learning_rate_low" if value > 1 else "learning_rate_high",),
+        "the learning rate",
     ),
-    "clip": Kind(_clip, _said("gradients clipped to norm {value}"), _named("exploding_gradient")),
-    "batch": Kind(_batches, _said("batches of {value}"), _named("batch_size")),
-    "epochs": Kind(_epochs, _said("{value} epochs in place of {setup.epochs}"), _named("epochs_few")),
-    "class_weight": Kind(_weigh, _said("classes weighted by their size"), _named("class_imbalance")),
+    "clip": Kind(
+        _clip, _said("gradients clipped to norm {value}"), _named("exploding_gradient"), "gradients that grow too large"
+    ),
+    "batch": Kind(_batches, _say_batches, _named("batch_size"), "the batch size"),
+    "epochs": Kind(
+        _epochs, _said("{value:,} epochs in place of {setup.epochs:,}"), _named("epochs_few"), "the number of epochs"
+    ),
+    "class_weight": Kind(
+        _weigh, _said("every class weighted to count the same"), _named("class_imbalance"), "the size of the classes"
+    ),
 }
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
@@ -618,6 +672,24 @@ def apply(changes: Iterable[Change], setup: Setup, data: Data, task: Task) -> tu
 def say(change: Change, setup: Setup, data: Data, task: Task) -> str:
     """A change in a few words; `setup` and `data` are the script's own."""
     return KINDS[change.kind].say(setup, data, task, change.value)
+
+
+def nouns(changes: Iterable[Change], setup: Setup) -> list[str]:
+    """What some changes change, each once, with the values that were tried: "the number of epochs (50, 500)"."""
+    values: dict[str, list[Any]] = {}
+    for change in sorted(changes, key=lambda change: ORDER[change.kind]):
+        tried = values.setdefault(change.kind, [])
+        if change.kind == "rate":
+            tried.append(setup.learning_rate * change.value)
+        elif isinstance(change.value, int | str):
+            tried.append(change.value)
+    said = {
+        kind: ", ".join(
+            f"{v:.3g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v for v in sorted(t)
+        )
+        for kind, t in values.items()
+    }
+    return [KINDS[kind].noun + (f" ({text})" if text else "") for kind, text in said.items()]
 
 
 def causes(change: Change, setup: Setup, data: Data, task: Task) -> tuple[str, ...]:
@@ -681,6 +753,7 @@ def _net_changes(setup: Setup, task: Task) -> list[Change]:
         found.append(Change("activation", "relu"))
     if "relu" in activations:
         found.append(Change("activation", "tanh"))
+    found = [change for change in found if _activate(setup, None, task, change.value)[0].net != net]  # LSTMs keep tanh
     narrow = any((layer["config"].get(key) or 99) < enough for layer in hidden for key, enough in ENOUGH_WIDTH.items())
     if narrow or (not hidden and nets.is_sequential(net) and nets.tail(net)):
         found.append(Change("width"))

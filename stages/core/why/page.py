@@ -12,7 +12,16 @@ from markupsafe import Markup
 from stages.core.figures.seeds import every_seed
 from stages.core.why.edits import as_diff
 from stages.core.why.interventions import CAUSES
-from stages.core.why.verdict import NO_HELP, NOT_THE_REASON, Verdict
+from stages.core.why.verdict import (
+    AS_ASKED,
+    NO_HELP,
+    NOT_THE_REASON,
+    Verdict,
+    change_heading,
+    interval,
+    signed,
+    table_heading,
+)
 
 MOST_ROWS = 12
 
@@ -24,6 +33,9 @@ def page(verdict: Verdict, template: str) -> str:
         v=verdict,
         name=PurePath(verdict.script).name,
         words=CAUSES,
+        faulty=not (verdict.learns and not verdict.repair),
+        change_heading=change_heading(verdict),
+        table_heading=table_heading(verdict) if verdict.table else "",
         diff=as_diff(verdict.diff).splitlines(),
         figure=Markup(every_seed(points(verdict), "skill")) if verdict.asked or verdict.fixed else "",
         lists=[
@@ -34,15 +46,17 @@ def page(verdict: Verdict, template: str) -> str:
             ("Notes", verdict.notes),
         ],
         number=lambda value: f"{value:.2f}",
-        signed=lambda value: "" if value is None else f"{value:+.2f}",
-        small=lambda value: "" if value is None else f"{value:.2g}",
+        signed=lambda value: "" if value is None else signed(value),
+        interval=interval,
+        small=lambda value: "–" if value is None else "<0.001" if value < 0.001 else f"{value:.2g}",
     )
 
 
 def points(verdict: Verdict) -> pd.DataFrame:
     """Skill of every seed: as asked, as fixed, and of the first rows of the table; columns row, skill, kind."""
-    rows = [("as asked", verdict.asked, "asked"), ("as fixed", verdict.fixed, "fixed")]
-    rows += [(line.changes, line.skill, "tried") for line in verdict.table[:MOST_ROWS]]
+    rows = [(AS_ASKED, verdict.asked, "asked"), ("as fixed", verdict.fixed, "fixed")]
+    tried = [line for line in verdict.table if line.changes != AS_ASKED]
+    rows += [(line.changes, line.skill, "tried") for line in tried[:MOST_ROWS]]
     return pd.DataFrame(
         [("\n".join(wrap(name, 60)), value, kind) for name, skill, kind in rows if skill for value in skill.values],
         columns=["row", "skill", "kind"],

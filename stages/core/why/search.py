@@ -120,6 +120,22 @@ class Tried:
         return 2 * sum(not run.finite for run in self.runs) > len(self.runs)
 
     @property
+    def cut(self) -> bool:
+        """Whether fewer steps were trained than asked for, with which it might have come further."""
+        unfinished = bool(self.runs) and all(run.finite and run.skill < DONE for run in self.runs)
+        return unfinished and self.steps < self.asked_steps
+
+    @property
+    def steps(self) -> int:
+        """Of the seed that was trained the longest."""
+        return max((run.steps for run in self.runs), default=0)
+
+    @property
+    def dead(self) -> float:
+        """Share of relu units that are 0 for every sample, in the median seed."""
+        return float(np.median([run.dead for run in self.runs])) if self.runs else 0.0
+
+    @property
     def held_out(self) -> float | None:
         values = [run.held_out for run in self.runs if run.held_out is not None]
         return float(np.median(values)) if values else None
@@ -355,12 +371,9 @@ class Search:
         self.attempt([NOTHING], self.seeds[:2])
         found = self.findings
         found.asked = found.tried.get(NOTHING, Tried(NOTHING))
-        if found.asked.runs:
-            trained = max(run.steps for run in found.asked.runs)
-            cut = all(run.skill < DONE for run in found.asked.runs) and trained < found.asked.asked_steps
-            if cut and all(run.finite for run in found.asked.runs):
-                found.shortened = self.cap = trained
-                found.candidates = [c for c in found.candidates if c.kind != "epochs"]
+        if found.asked.cut:
+            found.shortened = self.cap = found.asked.steps
+            found.candidates = [c for c in found.candidates if c.kind != "epochs"]
         found.reference = self.reference()
         found.attainable = found.reference.skill if found.reference else 0.0
 
@@ -712,6 +725,14 @@ def gain_of(change: Change, found: Findings) -> float:
     if change in found.first:
         return max(0.0, found.ground - found.asked.skill)
     return max(0.0, tried.skill - found.ground) if tried and tried.runs else 0.0
+
+
+def helps_alone(change: Change, found: Findings) -> bool:
+    """Whether with a change and nothing else every seed does clearly better than any without it."""
+    tried, ground = found.beside_first(change), found.beside_first() or found.asked
+    if tried is None or not tried.runs or change in found.first:
+        return False
+    return bool(tried.skills.min() - max(ground.skills, default=0.0) >= GAIN)
 
 
 def by_chance(samples: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from stages.core.why import interventions
 from stages.core.why import net as nets
 from stages.core.why import task as tasks
-from stages.core.why.interventions import Change
+from stages.core.why.interventions import Change, counted
 from stages.core.why.record import Record
 from stages.core.why.setup import Data, Setup, steps_in_epoch
 from stages.core.why.task import Task
@@ -42,6 +42,15 @@ Look = Callable[[Setup, Data, Task], Iterator[Symptom]]
 
 HEAD = (Change("head"),)
 
+ONE_UNIT = {
+    "categorical_crossentropy": "is 0, whatever the net says",
+    "sparse_categorical_crossentropy": "knows class 0 only",
+}
+"""What becomes of a loss with one output unit."""
+
+LINEAR = ("InputLayer", "Dense", "Activation", "BatchNormalization", *nets.SHAPE_LAYERS, *nets.DROPOUTS)
+"""Layers behind which numbers are a linear function of the inputs, as long as they have no activation."""
+
 KEEP_STEPS = (  # layers behind which a sequence has as many time steps as before, and wrappers of a recurrent layer
     *("InputLayer", "Masking", "Normalization", "Rescaling", "BatchNormalization", "LayerNormalization"),
     *("Dense", "TimeDistributed", "Activation", "Bidirectional", "Sequential", "Functional"),
@@ -55,6 +64,19 @@ def look(setup: Setup, data: Data, task: Task, record: Record | None = None) -> 
     if record:
         found += [symptom for check in RECORD_CHECKS for symptom in check(record, task)]
     return sorted(found, key=lambda symptom: -symptom.weight)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def span(numbers: np.ndarray) -> str:
+    """From the least to the most of the numbers that are finite: "0.5 to 12,000"."""
+    finite = numbers[np.isfinite(numbers)].astype(np.float64)
+    return " to ".join(f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.3g}" for v in (finite.min(), finite.max()))
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 # --- the output, the loss and the labels ------------------------------------------------------------------------------
@@ -72,14 +94,16 @@ def _output(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     right = interventions.right_head(setup, task)
     wrong = interventions.wrong_parts(setup, task, data)
     if "output_units" in wrong and units:
-        now = f"{units} output unit{'s' if units > 1 else ''}"
+        now = counted(units, "output unit")
         yield Symptom("output_units", CERTAIN, f"{now} where the targets need {right.units}", HEAD)
     if task.kind == "values" and activation in interventions.RANGES:
         yield from _bounded(setup, data, task, activation)
     elif "output_activation" in wrong:
         reaches = activation in ("sigmoid", "hard_sigmoid") and task.kind == "classes"
-        weight = POSSIBLE if reaches and setup.loss != "binary_crossentropy" else LIKELY
-        yield Symptom("output_activation", weight, f"{activation} at the output where {right.activation} belongs", HEAD)
+        apart = activation == "tanh" and set(task.names) == {-1, 1} and "entropy" not in setup.loss
+        weight = POSSIBLE if apart or (reaches and setup.loss != "binary_crossentropy") else LIKELY
+        now = "no activation" if activation == "linear" else activation
+        yield Symptom("output_activation", weight, f"{now} at the output where {right.activation} belongs", HEAD)
 
 
 def _bounded(setup: Setup, data: Data, task: Task, activation: str) -> Iterator[Symptom]:
@@ -87,11 +111,12 @@ def _bounded(setup: Setup, data: Data, task: Task, activation: str) -> Iterator[
     y = tasks.numbers(data.y[0])
     if (beyond := interventions.out_of_reach(activation, y)) > 0:
         y = y[np.isfinite(y)]
-        text = f"{activation} at the output cannot give {beyond:.0%} of the targets, {y.min():.4g} to {y.max():.4g}"
+        share = "any" if beyond == 1 else percent(beyond) if beyond >= 0.005 else "a few"
+        text = f"{activation} at the output cannot give {share} of the targets, {span(y)}"
         changes = (Change("head"), Change("targets"))
         yield Symptom("output_activation", CERTAIN if beyond > 0.1 else LIKELY, text, changes)
         if activation in interventions.SQUASHING:
-            yield Symptom("target_scale", LIKELY, f"targets from {y.min():.4g} to {y.max():.4g}", changes)
+            yield Symptom("target_scale", LIKELY, f"targets from {span(y)}", changes)
     elif activation in ("relu", "softmax"):
         weight = LIKELY if activation == "softmax" else POSSIBLE
         yield Symptom("output_activation", weight, f"{activation} at the output of a regression", HEAD)
@@ -107,16 +132,19 @@ def _loss(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         yield Symptom("loss_function", LIKELY, text, HEAD)
         return
     elif activation == "linear" and not setup.from_logits and "entropy" in loss:
-        text = f"{loss} takes probabilities, and the output is linear (from_logits=True is not set)"
+        text = f"{loss} takes probabilities, and the output has no activation (from_logits=True is not set)"
         yield Symptom("output_activation", LIKELY, text, HEAD)
     if "loss_function" not in interventions.wrong_parts(setup, task, data):
         return
     right = interventions.right_head(setup, task).loss
     if task.kind == "values":
         certain = "entropy" in loss and not 0 <= data.y[0].min() <= data.y[0].max() <= 1
-        yield Symptom("loss_function", CERTAIN if certain else LIKELY, f"{loss} for targets that are values", HEAD)
-    elif "categorical" in loss and nets.output_units(setup.net) == 1:
-        yield Symptom("loss_function", CERTAIN, f"{loss} with one output unit is 0, whatever the net says", HEAD)
+        text = (
+            f"{loss} is for targets from 0 to 1, these are {span(data.y[0])}" if certain else f"{loss} for a regression"
+        )
+        yield Symptom("loss_function", CERTAIN if certain else LIKELY, text, HEAD)
+    elif loss in ONE_UNIT and nets.output_units(setup.net) == 1:
+        yield Symptom("loss_function", CERTAIN, f"{loss} with one output unit {ONE_UNIT[loss]}", HEAD)
     elif loss == "sparse_categorical_crossentropy" and task.one_hot:
         yield Symptom("label_encoding", CERTAIN, f"{loss} wants class numbers, the labels are one-hot", HEAD)
     elif "categorical" in loss and not task.one_hot and "sparse" not in loss and task.kind != "labels":
@@ -126,7 +154,8 @@ def _loss(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         weight = LIKELY if slow or task.kind == "labels" or loss == "binary_crossentropy" else CERTAIN
         if task.one_hot and loss == "binary_crossentropy" and activation in ("sigmoid", "softmax"):
             weight = POSSIBLE
-        kind = {"binary": "two classes", "classes": f"{task.classes} classes", "labels": "labels"}[task.kind]
+        kinds = {"binary": "two classes", "classes": f"{task.classes} classes", "labels": "several labels a sample"}
+        kind = kinds[task.kind]
         yield Symptom("loss_function", weight, f"{loss} for {kind}, where {right} belongs", HEAD)
 
 
@@ -139,9 +168,10 @@ def _labels(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         return
     names = task.names
     if interventions.recoded(setup, task) and not interventions.labels_for_hinge(setup, task):
-        span = f"{names[0]:g} to {names[-1]:g}" if len(names) > 2 else f"{names[0]:g} and {names[1]:g}"
-        entropy = "entropy" in setup.loss
-        text = f"labels are {span}, where {setup.loss or 'the loss'} wants 0 to {task.classes - 1}"
+        entropy, word = "entropy" in setup.loss, "to" if len(names) > 2 else "and"
+        wanted = f"{interventions.right_head(setup, task).loss} wants 0 {word} {task.classes - 1}"
+        usual = wanted if entropy else f"0 {word} {task.classes - 1} are usual"
+        text = f"labels are {names[0]:g} {word} {names[-1]:g}, where {usual}"
         yield Symptom("label_encoding", CERTAIN if entropy else POSSIBLE, text, (Change("labels"), *HEAD))
     if len(names) < 2:
         yield Symptom("data_unlearnable", CERTAIN, "all samples have the same label")
@@ -159,7 +189,9 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         if not np.isfinite(numbers).all():
             share = float((~np.isfinite(numbers)).mean())
             text = (
-                f"{share:.2%} of the inputs are missing or infinite" if share >= 1e-4 else "some inputs are not finite"
+                f"{percent(share)} of the inputs are missing or infinite"
+                if share >= 1e-4
+                else "some inputs are not finite"
             )
             yield Symptom("data_not_finite", CERTAIN, text, (Change("finite"),))
             numbers = numbers[np.isfinite(numbers)]
@@ -173,7 +205,7 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
             yield Symptom("data_unlearnable", weight, "all numbers of an input are 0")
         elif most > 20:
             weight = LIKELY if most >= 100 else POSSIBLE
-            yield Symptom("input_scale", weight, f"inputs up to {most:.4g}, where about 1 is usual", scale)
+            yield Symptom("input_scale", weight, f"inputs from {span(numbers)}, where about -1 to 1 is usual", scale)
         elif most < 0.05:
             text = f"inputs no larger than {most:.2g}"
             twice = " (divided by 255 twice?)" if abs(most * 255 - 1) < 0.2 else ""
@@ -198,10 +230,11 @@ def _targets(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     most, spread = float(np.abs(known).max()), float(known.std(axis=0).filled(0).max())
     change = (Change("targets"),)
     if spread == 0:
-        yield Symptom("data_unlearnable", CERTAIN, "all targets are the same")
+        yield Symptom("data_unlearnable", CERTAIN, "every sample has the same targets")
     elif most > 20:
         weight = LIKELY if most >= 100 else POSSIBLE
-        yield Symptom("target_scale", weight, f"targets up to {most:.4g}, where about 1 is usual", change)
+        text = f"targets from {span(known.compressed())}, where about -1 to 1 is usual"
+        yield Symptom("target_scale", weight, text, change)
     elif spread < 0.02:
         yield Symptom("target_scale", LIKELY, f"targets that differ by {spread:.2g} only", change)
 
@@ -254,7 +287,7 @@ def _imbalance(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     if task.is_classes and not setup.class_weight and data.sample_weight is None:
         shares = np.bincount(tasks.class_numbers(task, data.y[0]), minlength=task.classes) / max(1, data.n)
         if 0.85 <= shares.max() < 1:
-            text = f"{shares.max():.0%} of the samples are of one class"
+            text = f"{percent(min(shares.max(), 0.999))} of the samples are of one class"
             weight = LIKELY if shares.max() >= 0.9 else POSSIBLE
             yield Symptom("class_imbalance", weight, text, (Change("class_weight"),))
 
@@ -267,16 +300,19 @@ def _hidden(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     dense = [layer for layer in hidden if nets.kind(layer) not in nets.RECURRENT]
     relu = (Change("activation", "relu"),)
     if dense and not activations:
-        yield Symptom("hidden_activation_missing", LIKELY, "no hidden layer has an activation: the net is linear", relu)
+        linear = all(nets.kind(layer) in LINEAR for layer in nets.layers(setup.net))
+        text = "no hidden layer has an activation" + (": the net is linear" if linear else "")
+        yield Symptom("hidden_activation_missing", LIKELY, text, relu)
     elif "softmax" in activations:
         yield Symptom("hidden_activation", LIKELY, "softmax in a hidden layer", relu)
     elif len(dense) >= 3 and set(activations) <= {"sigmoid", "hard_sigmoid"}:
         yield Symptom("vanishing_gradient", LIKELY, f"{len(dense)} hidden layers with sigmoid", relu)
     elif set(activations) <= {"sigmoid", "hard_sigmoid"} and activations:
         yield Symptom("hidden_activation", POSSIBLE, "sigmoid in the hidden layers", relu)
-    widths = [layer["config"].get("units") or layer["config"].get("filters") or 0 for layer in hidden]
-    if widths and min(widths) <= 4:
-        yield Symptom("capacity_low", POSSIBLE, f"a hidden layer of {min(widths)} units", (Change("width"),))
+    widths = [(layer["config"].get(key), key[:-1]) for layer in hidden for key in ("units", "filters")]
+    narrowest = min((width for width in widths if width[0]), default=None)
+    if narrowest and narrowest[0] <= 4:
+        yield Symptom("capacity_low", POSSIBLE, f"a hidden layer of {counted(*narrowest)}", (Change("width"),))
     if not hidden and nets.tail(setup.net):
         yield Symptom("capacity_low", POSSIBLE, "no hidden layer", (Change("width"),))
 
@@ -321,12 +357,11 @@ def _batch_norm(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
         return
     changes = (Change("batch_norm"), Change("batch_norm", 0.9))
     if min(setup.batch_size, data.n) <= 4:
-        yield Symptom(
-            "batch_norm", LIKELY, f"batch normalization over {min(setup.batch_size, data.n)} samples", changes
-        )
+        text = f"batch normalization over {counted(min(setup.batch_size, data.n), 'sample')}"
+        yield Symptom("batch_norm", LIKELY, text, changes)
     elif setup.epochs * steps_in_epoch(setup, data.n) < 200:
         steps = setup.epochs * steps_in_epoch(setup, data.n)
-        text = f"batch normalization, whose averages follow slowly, and {steps} steps"
+        text = f"batch normalization, whose averages follow slowly, and {counted(steps, 'step')}"
         yield Symptom("batch_norm", POSSIBLE, text, changes)
 
 
@@ -335,7 +370,8 @@ def _frozen(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     still = [layer for layer in weighty if not layer["config"].get("trainable", True)]
     if still:
         certain = len(still) == len(weighty)
-        text = "no layer trains" if certain else f"{len(still)} of {len(weighty)} layers do not train"
+        some = f"{len(still)} of {len(weighty)} layers {'does' if len(still) == 1 else 'do'} not train"
+        text = "no layer trains" if certain else some
         yield Symptom("frozen_layers", CERTAIN if certain else POSSIBLE, text, (Change("thaw"),))
 
 
@@ -358,7 +394,7 @@ def _budget(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
     if steps < 500:
         longer = tuple(Change("epochs", epochs) for epochs in interventions.longer_epochs(setup, data))
         weight = LIKELY if steps < 100 else POSSIBLE
-        yield Symptom("epochs_few", weight, f"{steps} steps in all", longer)
+        yield Symptom("epochs_few", weight, f"{counted(steps, 'step')} in all", longer)
     if setup.batch_size >= data.n > 32:
         changes = tuple(Change("batch", size) for size in interventions.other_batches(setup, data))
         yield Symptom("batch_size", POSSIBLE, f"one batch of all {data.n} samples an epoch", changes)
@@ -370,10 +406,10 @@ def _budget(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
 def _metrics(record: Record, task: Task) -> Iterator[Symptom]:
     names = [metric.name for metric in (record.compiled.metrics or [[]])[0]]
     wrong = [name for name in names if task.kind == "values" and "accuracy" in name]
-    wrong += [n for n in names if task.is_classes and n in ("mean_absolute_error", "mean_squared_error", "mae", "mse")]
+    wrong += [name for name in names if task.is_classes and name in ("mean_absolute_error", "mae")]
     if wrong:
-        of = "values" if task.kind == "values" else "classes"
-        yield Symptom("metric_only", LIKELY, f"{wrong[0]} says nothing about targets that are {of}")
+        text = "means nothing for a regression" if task.kind == "values" else "says little about classes"
+        yield Symptom("metric_only", LIKELY, f"{wrong[0]} {text}")
 
 
 def _idle(record: Record, task: Task) -> Iterator[Symptom]:
