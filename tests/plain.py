@@ -9,4 +9,5 @@ def without_xla(engine):
     net.update = net._update
     programs.train = tf.function(programs._train, autograph=False)
     programs.evaluate = tf.function(programs._evaluate, autograph=False)
+    programs.probe = tf.function(programs._probe, autograph=False)
     return engine
