@@ -12,8 +12,10 @@ from filelock import FileLock
 from stages.core.config.row import Row
 from stages.core.training import runtime
 
-DEAREST = """pipeline training staleness report recorder sameness study fanout review try config answers vocabulary
-reliability""".split()
+DEAREST = (
+    *("pipeline", "training", "staleness", "report", "recorder", "sameness", "study", "fanout"),
+    *("review", "try", "config", "answers", "vocabulary", "reliability"),
+)
 NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 ADAM = {"name": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
 MLP = [

@@ -1,13 +1,25 @@
-"""What an edit makes stale, as DVC says, and what becomes of the rows: in a copy with one study of digits."""
+"""What an edit makes stale, and what becomes of the rows: by the digests of this code, and in a copy by what DVC says.
+
+A copy has one study of digits.
+"""
 
 import json
+import re
+import signal
+import sys
 
 import pytest
-from small import NAME, ROWS, duplicate, edit, ran, run
+from small import NAME, ROWS, duplicate, edit, environment, ran, run
+
+from stages import train
+from stages.commands import adopt
+from stages.core.base.errors import UserError
+from stages.core.config import code, fingerprint
+from stages.core.records import recording
 
 ALL = {f"train@{NAME}/{row}" for row in ROWS}
 RECORD = f"results/runs/{NAME}/none.json"
-RECORDS = "stages/core/records"
+LOCK = (code.ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -40,70 +52,61 @@ def record(folder, path=RECORD):
     return json.loads((folder / path).read_text(encoding="utf-8"))
 
 
-def long(*values):
-    return pytest.param(*values, marks=pytest.mark.long)
+def changed(module=None, package=None, old="", new=""):
+    """The stages whose code is another after an edit of one module, or with another version of one package."""
+    before, lock = code.read(), LOCK
+    after = dict(before[0])
+    if module:
+        after[module], count = re.subn(old, new, after[module], flags=re.MULTILINE)
+        assert count, f"{old} is not in {module}"
+    if package:
+        lock, count = re.subn(rf"^{package}==[\w.]+", f"{package}==9.9.9", lock, flags=re.MULTILINE)
+        assert count, f"{package} is not in the lock"
+    sides = (before, (after, fingerprint.locked_versions(lock)))
+    names = ("train", "aggregate", "plot")
+    old, new = ([code.digests(*side, name)["all"] for name in names] for side in sides)
+    return {name for name, a, b in zip(names, old, new, strict=True) if a != b}
+
+
+# --- by the digests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new"),
+    ("module", "old", "new"),
     [
-        (f"{RECORDS}/recording.py", r'"parameters": ', '"parameter": '),
-        long(f"{RECORDS}/recording.py", r"\[seeds\[seed\] for seed in range\(row.seeds\)\]", "[*seeds.values()]"),
-        long(f"{RECORDS}/records.py", r"^SIGNIFICANT_DIGITS = 7", "SIGNIFICANT_DIGITS = 6"),
-        long("stages/core/config/row.py", r"(def metric\(self\).*\n(?:.*\n)*?        return )", r"\1 '' or "),
-        long("stages/core/training/checkpoints.py", r"progress\.curve, ", "{}, "),
-        long("stages/core/base/files.py", r"file\.write\(data\)", "file.write(data[:-1])"),
-        ("requirements.lock", r"^numpy==[\w.]+", "numpy==9.9.9"),
-        long("requirements.lock", r"^keras==[\w.]+", "keras==9.9.9"),
+        ("records.recording", r'"parameters": ', '"parameter": '),
+        ("records.recording", r"\[seeds\[seed\] for seed in range\(row.seeds\)\]", "[*seeds.values()]"),
+        ("records.records", r"^SIGNIFICANT_DIGITS = 7", "SIGNIFICANT_DIGITS = 6"),
+        ("config.row", r"(def metric\(self\).*\n(?:.*\n)*?        return )", r"\1 '' or "),
+        ("training.checkpoints", r"progress\.curve, ", "{}, "),
+        ("training.penalties", r"values = \[regularizer\(w\)", "values = [1.01 * regularizer(w)"),
+        ("base.files", r"file\.write\(data\)", "file.write(data[:-1])"),
     ],
 )
-def test_what_can_change_a_record_makes_every_row_stale(workspace, file, old, new):
-    edit(workspace / file, old, new)
-    assert stale(workspace) >= ALL
-    restore(workspace)
+def test_code_that_can_change_a_record_is_part_of_every_row(module, old, new):
+    assert "train" in changed(f"stages.core.{module}", old=old, new=new)
 
 
 @pytest.mark.parametrize(
     ("package", "stages"),
     [
-        long("matplotlib", {"plot"}),
-        long("seaborn", {"plot"}),
-        long("scipy", {"aggregate"}),
+        ("numpy", {"train", "aggregate", "plot"}),
+        ("keras", {"train"}),
+        ("matplotlib", {"plot"}),
+        ("seaborn", {"plot"}),
+        ("scipy", {"aggregate"}),
         ("pandas", {"aggregate", "plot"}),
+        ("pillow", set()),  # the data sheet names its reader
     ],
 )
-def test_a_version_that_can_change_a_table_or_a_figure_makes_those_stale(workspace, package, stages):
-    edit(workspace / "requirements.lock", rf"^{package}==[\w.]+", f"{package}==9.9.9")
-    found = stale(workspace)
-    assert {f"{stage}@{NAME}" for stage in stages} <= found
-    assert not found & ALL
-    restore(workspace)
+def test_a_version_counts_where_it_can_change_what_is_written(package, stages):
+    assert changed(package=package) == stages
 
 
-def test_nothing_trains_for_a_comment_a_helper_a_field_with_a_default_or_another_version_of_a_decoder(workspace):
-    for name in ("training/models", "data/archives", "records/records", "config/row"):
-        edit(workspace / f"stages/core/{name}.py", r'\A"""', '"""Another docstring. ')
-        append(workspace / f"stages/core/{name}.py", "\n\n# A comment.\ndef nobody_calls_it(x):\n    return x + 1\n")
-    edit(
-        workspace / "stages/core/config/row.py",
-        r"^    fingerprint: Sha256$",
-        "    fingerprint: Sha256\n    new: int = 0",
-    )
-    assert not stale(workspace) & (ALL | {f"aggregate@{NAME}", f"plot@{NAME}"})
-    edit(workspace / "requirements.lock", r"^pillow==[\w.]+", "pillow==9.9.9")
-    assert not stale(workspace) & ALL  # the data sheet names its reader, and a table its data
-    restore(workspace)
+# --- by DVC ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_sentence_of_an_answer_makes_answers_and_report_stale_and_no_table(workspace):
-    edit(workspace / "stages/core/results/general.py", r"does harm that", "does any harm that")
-    found = stale(workspace)
-    assert found >= {"answers", "overview", "report"}
-    assert not found & (ALL | {f"aggregate@{NAME}", f"plot@{NAME}"})
-    restore(workspace)
-
-
-def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
+def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace, monkeypatch):
     before = (workspace / RECORD).read_bytes()
     engine = workspace / "stages/core/training/engine.py"
     append(engine, "\n\nCHUNK_SAMPLES = 10**6\n")
@@ -112,34 +115,96 @@ def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace):
     assert (workspace / RECORD).read_bytes() == before
     restore(workspace)
     # Edited while it trains: found before anything is written.
+    made = record(workspace)
+    del made["checksum"]
+    trained = []
+
+    def trains_while_somebody_edits(row, key, folder, earlier):
+        append(engine, "\n\nCHUNK_SAMPLES = 10**6\n")
+        trained.append(key)
+        return made
+
+    read = code.read
+    monkeypatch.setattr(code, "read", lambda: read(workspace))
+    monkeypatch.setattr(recording, "record", trains_while_somebody_edits)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["train", f"{NAME}/none"])
+    monkeypatch.chdir(workspace)
     (workspace / RECORD).unlink()
-    edit(workspace / f"{RECORDS}/recording.py", r"^def load\(", "def nobody():\n    pass\n\n\ndef load(")
-    training = (
-        "import pathlib, sys; from stages import train; from stages.core.records import recording;"
-        "real = recording.record;"
-        "edit = lambda: pathlib.Path('stages/core/training/engine.py').open('a').write('\\nCHUNK_SAMPLES = 10**6\\n');"
-        "recording.record = lambda *a: (edit(), real(*a))[1];"
-        f"sys.argv = ['train', '{NAME}/none']; from stages.core.base.errors import run as r; r(train.main)"
-    )
-    output = run(workspace, "python", "-c", training, expect=1)
-    assert "composed with other training code" in output
-    restored = workspace / RECORD
-    assert restored.read_bytes() == before  # what DVC had removed is put back
+    with pytest.raises(UserError, match="composed with other training code"):
+        train.main()
+    assert trained == [f"{NAME}/none"]
+    assert (workspace / RECORD).read_bytes() == before  # what DVC had removed is put back
     restore(workspace)
 
 
-def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale(workspace):
+def test_more_seeds_train_the_new_ones_alone(workspace):
+    before = record(workspace)["seeds"]
+    edit(workspace / f"build/rows/{NAME}/none.yaml", r"^seeds: 2$", "seeds: 3")
+    output = run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none")
+    after = record(workspace)["seeds"]
+    assert after[:2] == before and [seed["seed"] for seed in after] == [0, 1, 2]
+    assert f"{NAME}/none: seeds 2 train, seeds 0, 1 stay" in output
+    restore(workspace)
+
+
+def test_other_code_and_other_packages_make_stages_stale(workspace):
+    """Of the training all rows; of the tables and figures those, here by a package that trains nothing."""
+    edit(workspace / "stages/core/records/recording.py", r'"parameters": ', '"parameter": ')
+    edit(workspace / "requirements.lock", r"^pandas==[\w.]+", "pandas==9.9.9")
+    assert stale(workspace) >= ALL | {f"aggregate@{NAME}", f"plot@{NAME}"}
+    restore(workspace)
+
+
+def test_nothing_trains_for_a_comment_a_helper_a_field_with_a_default_or_a_sentence_of_an_answer(workspace):
+    for name in ("training/models", "data/archives", "records/records", "config/row"):
+        edit(workspace / f"stages/core/{name}.py", r'\A"""', '"""Another docstring. ')
+        append(workspace / f"stages/core/{name}.py", "\n\n# A comment.\ndef nobody_calls_it(x):\n    return x + 1\n")
+    edit(
+        workspace / "stages/core/config/row.py",
+        r"^    fingerprint: Sha256$",
+        "    fingerprint: Sha256\n    new: int = 0",
+    )
+    edit(workspace / "stages/core/results/general.py", r"does harm that", "does any harm that")
+    found = stale(workspace)
+    assert found >= {"answers", "overview", "report"}
+    assert not found & (ALL | {f"aggregate@{NAME}", f"plot@{NAME}"})
+    restore(workspace)
+
+
+FIRST, OTHER, DIFFERING = "kernel_l1_1e-3", "none", "kernel_l2_1e-3"
+PENALTIES = "stages/core/training/penalties.py"
+
+
+def assert_adopted(workspace, stages):
+    assert set(stages) & ALL == {f"train@{NAME}/{DIFFERING}"}
+    assert "seeds 0 and 1" in record(workspace, f"results/runs/{NAME}/{FIRST}.json")["adopted"]["checked"]
+    assert "seed 0" in record(workspace, f"results/runs/{NAME}/{OTHER}.json")["adopted"]["checked"]
+
+
+def test_adopt_keeps_records_where_no_number_changed_and_leaves_the_others_stale(workspace, monkeypatch):
+    """The penalties' code changes all rows' fingerprints; the numbers of the row with L2 are told to be others."""
+    edit(workspace / PENALTIES, r"values = \[regularizer\(w\)", "values = [1 * regularizer(w)")
+    for name, value in environment(workspace).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(sys, "argv", ["adopt"])
+    monkeypatch.setattr(adopt, "checked", lambda keys: [(key, not key.endswith(DIFFERING)) for key in keys])
+    with pytest.raises(UserError, match=rf"^1 rows gave other numbers and stay stale: {NAME}/{DIFFERING}$"):
+        adopt.main()
+    assert_adopted(workspace, json.loads(run(workspace, "dvc", "status", "--json")))
+    restore(workspace)
+
+
+@pytest.mark.long
+def test_adopt_trains_and_sees_which_numbers_changed(workspace):
     """The penalties' code changes all rows' fingerprints, and the numbers of the row with L2 alone."""
-    penalties = workspace / "stages/core/training/penalties.py"
     changed = "values = [(1.01 if regularizer.terms == [tf.square] else 1) * regularizer(w)"
-    edit(penalties, r"values = \[regularizer\(w\)", changed)
+    edit(workspace / PENALTIES, r"values = \[regularizer\(w\)", changed)
     output = run(workspace, "python", "-m", "stages.commands.cli", "adopt", expect=1)
-    first, other, differing = "kernel_l1_1e-3", "none", "kernel_l2_1e-3"
     last = output.splitlines()[-1]
-    assert differing in last and first not in last and other not in last
-    assert stale(workspace) & ALL == {f"train@{NAME}/{differing}"}
-    assert "seeds 0 and 1" in record(workspace, f"results/runs/{NAME}/{first}.json")["adopted"]["checked"]
-    assert "seed 0" in record(workspace, f"results/runs/{NAME}/{other}.json")["adopted"]["checked"]
+    assert DIFFERING in last and FIRST not in last and OTHER not in last
+    assert_adopted(workspace, stale(workspace))
     restore(workspace)
 
 
@@ -152,13 +217,3 @@ def test_other_arrays_train_the_rows_that_use_them_and_a_reader_that_gives_the_s
     assert {stage for stage in ran(workspace) if stage.startswith("train@")} == ALL
     assert record(workspace)["data"]["samples"]["train"] == 1257
     restore(workspace)
-
-
-def test_more_seeds_train_the_new_ones_alone(workspace):
-    before = record(workspace)["seeds"]
-    edit(workspace / "params.yaml", r"seeds: 2", "seeds: 3")
-    compose(workspace)
-    output = run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none")
-    after = record(workspace)["seeds"]
-    assert after[:2] == before and [seed["seed"] for seed in after] == [0, 1, 2]
-    assert f"{NAME}/none: seeds 2 train, seeds 0, 1 stay" in output

@@ -315,6 +315,43 @@ def test_seeds_of_one_program_are_saved_and_resumed_together(engine, tmp_path, m
     assert seen[2] == {}
 
 
+def test_adopt_compares_one_row_whole_and_the_beginning_of_the_others(make_row, tmp_path, monkeypatch):
+    """Of the first row seeds 0 and 1 to their end, of the others the first recorded epoch of seed 0."""
+    from plain import without_xla
+
+    from stages.commands import adopt
+    from stages.core.config.composition import to_yaml
+
+    engine = recording.engine
+    monkeypatch.setattr(recording, "engine", lambda *given, **lanes: without_xla(engine(*given, **lanes)))
+    monkeypatch.setattr(recording, "load", lambda row: samples())
+    monkeypatch.setattr(recording.runtime, "prepare", lambda *_: "cpu")
+    monkeypatch.setattr(recording.preload, "tensorflow", contextlib.nullcontext)
+    monkeypatch.setattr(recording.programs, "take", lambda *_: False)
+    monkeypatch.chdir(tmp_path)
+    rows = {f"test/{name}": make_row(row=name, seeds=3, training=budget(2)) for name in "abc"}
+    text = records.to_json(recording.record(rows["test/a"], "test/a", tmp_path / "saved", {}))
+
+    def write(key, seed, epoch):
+        """The row, and its record with another loss of a seed in an epoch."""
+        made = json.loads(text) | {"row": rows[key].row, "config": rows[key].model_dump()}
+        del made["checksum"]
+        made["seeds"][seed]["curve"]["loss"][epoch - 1] *= 1.00001
+        for path, content in (
+            (adopt.ROWS / f"{key}.yaml", to_yaml(made["config"])),
+            (adopt.RUNS / f"{key}.json", records.to_json(made)),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+
+    write("test/a", seed=2, epoch=1)
+    write("test/b", seed=0, epoch=2)
+    write("test/c", seed=0, epoch=1)
+    assert list(adopt.check([*rows])) == [("test/a", True), ("test/b", True), ("test/c", False)]
+    write("test/a", seed=1, epoch=2)
+    assert list(adopt.check(["test/a"])) == [("test/a", False)]
+
+
 @pytest.mark.parametrize("arguments", [[], ["a/b", "c"], ["no/such"], ["../../params"]])
 def test_a_row_that_is_not_there(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
