@@ -9,7 +9,7 @@ import pytest
 import small
 
 from stages.core.records import records
-from stages.core.results import overview
+from stages.core.results import readme
 from stages.core.running import lockfile
 
 RUNS = f"results/runs/{small.NAME}"
@@ -180,16 +180,16 @@ def test_long_names_and_no_stage_at_all():
 
 def test_a_readme_takes_the_others_overview():
     page = "a\n{begin}\n{text}\n{end}\nb\n"
-    marks = {"begin": overview.BEGIN, "end": overview.END}
+    marks = {"begin": readme.BEGIN, "end": readme.END}
     ours, theirs = page.format(text="ours", **marks), page.format(text="theirs", **marks).replace("b\n", "c\n")
-    assert overview.with_overview_of(theirs, ours) == page.format(text="ours", **marks).replace("b\n", "c\n")
-    assert overview.with_overview_of("no mark", ours) == "no mark"
+    assert readme.with_overview_of(theirs, ours) == page.format(text="ours", **marks).replace("b\n", "c\n")
+    assert readme.with_overview_of("no mark", ours) == "no mark"
 
 
 def test_git_merges_generated_files_of_two_branches(tmp_path):
     """The real Git on files as the pipeline leaves them; what it then makes anew is the matter of the tests above."""
     run = partial(small.run, tmp_path)
-    page = f"{{title}}\n\n{overview.BEGIN}\n{{number}}\n{overview.END}\n"
+    page = f"{{title}}\n\n{readme.BEGIN}\n{{number}}\n{readme.END}\n"
 
     def write(readme, table, **stages):
         (tmp_path / "dvc.lock").write_text(lock(**stages), encoding="utf-8")

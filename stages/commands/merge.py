@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from stages.core.base.files import write_atomically
-from stages.core.results import overview
+from stages.core.results import readme
 from stages.core.running import lockfile, merging
 
 
@@ -36,5 +36,5 @@ def main() -> None:
         write_atomically(arguments.ours, lockfile.merged(base, ours, theirs))
         return
     for path, text in ((arguments.base, base), (arguments.theirs, theirs)):
-        write_atomically(path, overview.with_overview_of(text, ours))
+        write_atomically(path, readme.with_overview_of(text, ours))
     sys.exit(subprocess.run(["git", "merge-file", *map(str, (paths[1], paths[0], paths[2]))], check=False).returncode)

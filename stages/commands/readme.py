@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.core.base.errors import UserError
 from stages.core.base.files import check_text, write_atomically
-from stages.core.results import overview
+from stages.core.results import readme
 
 README, OVERVIEW = Path("README.md"), Path("results/overview.md")
 
@@ -23,7 +23,7 @@ def main() -> None:
         if not path.is_file():
             raise UserError(f"{path}: is missing; {remedy}")
     old = README.read_text(encoding="utf-8")
-    new = overview.embed(old, OVERVIEW.read_text(encoding="utf-8"))
+    new = readme.embed(old, OVERVIEW.read_text(encoding="utf-8"))
     if check:
         check_text(README, new, str(OVERVIEW), "regbench readme")
     elif new != old:
