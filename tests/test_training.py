@@ -329,7 +329,8 @@ def test_adopt_compares_one_row_whole_and_the_beginning_of_the_others(make_row, 
     monkeypatch.setattr(recording.preload, "tensorflow", contextlib.nullcontext)
     monkeypatch.setattr(recording.programs, "take", lambda *_: False)
     monkeypatch.chdir(tmp_path)
-    rows = {f"test/{name}": make_row(row=name, seeds=3, training=budget(2)) for name in "abc"}
+    dataset = {"name": "t", "digest": "0" * 64, "shape": [6], "classes": 4, "scale": None}
+    rows = {f"test/{name}": make_row(row=name, dataset=dataset, seeds=3, training=budget(2)) for name in "abc"}
     text = records.to_json(recording.record(rows["test/a"], "test/a", tmp_path / "saved", {}))
 
     def write(key, seed, epoch):
