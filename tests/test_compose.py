@@ -19,13 +19,24 @@ IMAGES = """\
 TRANSFORMS = "{rotation: 15.0, width_shift: 0.1, height_shift: 0.1, horizontal_flip: true}"
 
 
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
     """Compose's working directory: some groups and one study of two rows; composed once."""
-    write_workspace(tmp_path)
+    folder = tmp_path_factory.mktemp("composed")
+    write_workspace(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        without_digests(patch)
+        compose.main()
+    return folder
+
+
+@pytest.fixture
+def workspace(composed, tmp_path, monkeypatch):
+    """A copy of it."""
+    shutil.copytree(composed, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     without_digests(monkeypatch)
-    compose.main()
     return tmp_path
 
 

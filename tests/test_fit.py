@@ -42,6 +42,7 @@ def fit_row(make_row):
                 "class_weight": {1: 3.0},
                 **training,
             },
+            seeds=2 if name == "averages" else 1,
         )
 
     return make

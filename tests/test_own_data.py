@@ -288,9 +288,11 @@ def row(layers: list[dict], dataset: dict, **training) -> Row:
 
 
 def trained(row: Row, splits):
+    from plain import without_xla
+
     from stages.core.training import engine as training
 
-    engine = training.Engine(row, splits, "cpu")
+    engine = without_xla(training.Engine(row, splits, "cpu"))
     seed = next(training.train(engine, [0], 1))
     return engine, seed
 

@@ -11,21 +11,29 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.config.composition import variants
+from stages.core.records import records
 from stages.core.results.trials import sparkline
 from stages.core.training import runtime
 
 ROOT = Path(__file__).parent.parent
+BASELINE = "results/runs/digits_comparison/none.json"
 NEEDED = ("conf", "stages", "params.yaml", "dvc.yaml", "requirements.lock", "results/datasets")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """What `try` needs of this repository; the baseline has no record there."""
+    """What `try` needs of this repository, and a record of the baseline with other figures than a training gives."""
     folder = tmp_path_factory.mktemp("try")
     for name in NEEDED:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    record = records.load_json((ROOT / BASELINE).read_bytes(), BASELINE)
+    del record["checksum"]
+    for seed in record["seeds"]:
+        seed["final"]["test"]["accuracy"] = 0.51 + seed["seed"] / 100
+    (folder / BASELINE).parent.mkdir(parents=True)
+    (folder / BASELINE).write_text(records.to_json(record), encoding="utf-8")
     return folder
 
 
@@ -70,6 +78,7 @@ def test_values_of_an_override_make_a_small_table_and_nothing_is_kept(project):
         "kernel.l1=0.001 training.epochs=4",
         "kernel.l1=100 training.epochs=4",
     ]
+    assert "0.515" in lines[0] and "(2)" in lines[0]  # of the record, as far as it has the seeds
     assert "(2)" in lines[1] and "not learning" in lines[2]
     assert len(blocks) == 3 and "guessing gives" in blocks[2]
     assert blocks[1].splitlines()[1].split()[0] == "accuracy" and len(blocks[1].splitlines()[1].split()[1]) == 4
