@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 TOLERANCE = 1e-4
-N, BATCH, STEPS = 24, 8, 6
+N, BATCH, STEPS = 24, 8, 3  # of optimizers twice as many steps: schedules and averages change with them
 
 SHAPES = {"vector": [6], "sequence": [8, 3], "image": [6, 6, 2], "volume": [4, 4, 4, 1], "words": [5], "grey": [6, 6]}
 HEAD = [{"type": "flatten"}, {"type": "dense", "units": 3, "activation": "softmax"}]
@@ -30,8 +30,8 @@ def samples(row, n=N):
     return x.astype(np.float32), y.astype(np.float32) if classes is None or k > 1 else y[:, 0]
 
 
-def ours(row, x, y):
-    """Initial and final weights of the engine's net after STEPS steps, and what it counted in each."""
+def ours(row, x, y, steps):
+    """Initial and final weights of the engine's net after so many steps, and what it counted in each."""
     import tensorflow as tf
 
     from stages.core.training.net import Net
@@ -41,7 +41,7 @@ def ours(row, x, y):
     encoded = net.task.encode(y)
     state, sums = net.state(), []
     start = [w.numpy() for w in state.weights + state.others]
-    for step in range(STEPS):
+    for step in range(steps):
         batch = np.arange(step * BATCH, (step + 1) * BATCH) % len(x)
         state, more = net.step(
             state, tf.constant(x[batch]), tf.constant(encoded[batch]), tf.ones(row.dataset.classes or 1)
@@ -50,7 +50,7 @@ def ours(row, x, y):
     return start, [w.numpy() for w in state.weights + state.others], np.array(sums), encoded
 
 
-def theirs(layers, shape, optimizer, loss, start, x, encoded):
+def theirs(layers, shape, optimizer, loss, start, x, encoded, steps):
     """Keras' weights after the same steps, from the same initial ones; its loss in each."""
     import keras
 
@@ -60,17 +60,17 @@ def theirs(layers, shape, optimizer, loss, start, x, encoded):
     for variable, value in zip(variables, start, strict=True):
         variable.assign(value)
     losses = []
-    for step in range(STEPS):
+    for step in range(steps):
         batch = np.arange(step * BATCH, (step + 1) * BATCH) % len(x)
         model.reset_metrics()
         losses.append(float(model.train_on_batch(x[batch], encoded[batch])))
     return [np.asarray(variable) for variable in variables], losses
 
 
-def assert_alike(row, layers, optimizer, loss):
+def assert_alike(row, layers, optimizer, loss, steps=STEPS):
     x, y = samples(row)
-    start, weights, sums, encoded = ours(row, x, y)
-    expected, losses = theirs(layers, row.dataset.shape, optimizer, loss, start, x, encoded)
+    start, weights, sums, encoded = ours(row, x, y, steps)
+    expected, losses = theirs(layers, row.dataset.shape, optimizer, loss, start, x, encoded, steps)
     moved = max(np.abs(a - b).max() for a, b in zip(start, expected, strict=True))
     assert moved > 50 * TOLERANCE  # so that standing still is no sameness
     for a, b in zip(weights, expected, strict=True):
@@ -182,7 +182,8 @@ def test_optimizers(tensorflow, make_row, name):
         rest = {key: value for key, value in rate.items() if key != "type"}
         arguments = {"learning_rate": getattr(keras.optimizers.schedules, schedule)(**rest)}
     optimizer = getattr(keras.optimizers, kind)(**arguments)
-    assert_alike(row, [keras.layers.Dense(3, activation="softmax")], optimizer, "sparse_categorical_crossentropy")
+    layers = [keras.layers.Dense(3, activation="softmax")]
+    assert_alike(row, layers, optimizer, "sparse_categorical_crossentropy", steps=2 * STEPS)
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
