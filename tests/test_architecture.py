@@ -120,9 +120,9 @@ def test_a_stage_is_thin():
 
 
 @pytest.mark.parametrize("stage", READING)
-def test_tables_figures_and_pages_need_no_tensorflow(stage):
+def test_tables_figures_and_pages_need_no_tensorflow_and_compose_nothing(stage):
     files = reached(ROOT / f"stages/{stage}.py")
-    assert [name_of(path) for path in files if libraries(path) & {"tensorflow", "keras"}] == []
+    assert [name_of(path) for path in files if libraries(path) & {"tensorflow", "keras", "hydra"}] == []
 
 
 def test_modules_only_define():

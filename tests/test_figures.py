@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -459,8 +458,3 @@ def test_plot_refuses_a_table_of_other_rows(workspace):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(UserError, match="does not have the study's rows"):
         plot.main()
-
-
-def test_plot_does_not_import_tensorflow():
-    code = "import sys, stages.plot; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'hydra')))"
-    subprocess.run([sys.executable, "-c", code], check=True)
