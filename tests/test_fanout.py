@@ -144,6 +144,8 @@ def template(tmp_path_factory):
     """A committed copy with one study of four rows, two seeds and two epochs, nothing trained, up to the tables."""
     folder = small.repository(tmp_path_factory.mktemp("fanout") / "template", epochs=2, rows=ROWS)
     edit(folder / "dvc.yaml", r"(?s)^  plot:.*", "")  # what comes after the tables is not the matter here
+    asks_keras = r"    runtime\.load\(\)\n    from stages\.core\.training import nets\n"
+    edit(folder / "stages/compose.py", asks_keras, '    return "{}"  # no net is built of these rows\n')
     run(folder, "dvc", "repro", "compose", "download")
     small.commit(folder)
     return folder
@@ -364,8 +366,7 @@ def test_a_row_that_fails_is_told_and_the_others_finish(copy, way):
         "regbench: 1 of 4 rows failed: digits_comparison/kernel_l2_1e-3; their logs are in build/logs/"
     )
     assert "Traceback" not in output
-    assert stale(copy) == ["kernel_l2_1e-3"]
-    assert ended(python(copy, *JOBS)) == ["kernel_l2_1e-3"]
+    assert ended(python(copy, *JOBS)) == ["kernel_l2_1e-3"]  # the others are up to date
     assert stale(copy) == []
 
 
@@ -412,7 +413,7 @@ def test_after_ctrl_c_another_command_goes_on(copy, gate, way):
 
 
 def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, gate, monkeypatch):
-    """Two of four worker processes are killed, and the connection to the scheduler breaks, while rows train."""
+    """Two of three worker processes are killed, and the connection to the scheduler breaks, while rows train."""
     from distributed import Client, LocalCluster
 
     from stages.core.running.fleet import Workers, snapshot
@@ -421,9 +422,9 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, ga
     monkeypatch.setenv("RECORD", str(RECORD))
     monkeypatch.setenv("GATE", str(gate))
     monkeypatch.setenv("FREE", "0")
-    keys, taken, chaos = [f"digits_comparison/{row}" for row in ROWS], [], random.Random(0)
+    keys, taken, chaos = [f"digits_comparison/{row}" for row in ROWS[:3]], [], random.Random(0)
     monkeypatch.setattr(dvc, "commit", taken.extend)
-    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
+    with LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as made, Client(made) as client:
         rows = board.Board(keys, time.monotonic())
         pids = [info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()]
 
@@ -444,4 +445,4 @@ def test_workers_and_the_connection_are_lost_and_every_row_is_done_once(copy, ga
     assert rows.keys(State.DONE) == keys
     assert sorted(taken) == sorted(keys)
     assert sum(row.runs for row in rows.rows.values()) > len(keys)  # or nothing was lost
-    assert sorted(recorded(copy)) == sorted(ROWS)
+    assert sorted(recorded(copy)) == sorted(ROWS[:3])
