@@ -97,6 +97,9 @@ def test_little_of_a_long_training_is_no_verdict():
     found, _ = search(lambda kinds: 0.0, made=PLAIN, asked=10_000)
     assert (found.shortened, found.learns) == (100, None)
     assert "100 of its 10,000 steps" in verdict(found, "train.py", [], []).sentence
+    assert (
+        "more take too long here; a larger `--minutes` gives more time." in verdict(found, "train.py", [], []).sentence
+    )
     assert search(lambda kinds: 0.0, made=PLAIN)[0].learns is False
     assert search(lambda kinds: 0.0, asked=10_000)[0].learns is False  # softmax over one unit
 
@@ -609,6 +612,7 @@ def test_the_table_begins_with_as_asked_and_holds_what_skill_can_be():
     assert all(0 <= line.skill.low <= line.skill.high <= 1 for line in table if line.skill.low is not None)
     assert all(line.low is None for line in table if len(line.skill.values) < 3)
     assert signed(-0.001) == "+0.00"
+    assert "A first look, with 2 or 3 seeds each (median skill)" in to_text(verdict(found, "train.py", [], []))
 
 
 TEMPLATE = (Path(symptoms.__file__).parents[2] / "templates/why.html").read_text(encoding="utf-8")
@@ -638,7 +642,7 @@ def test_what_shows_nothing_alone_may_still_be_the_reason():
     said = verdict(found, "train.py", [], [])
     assert len(said.repair) == 2 and said.confirmed
     assert "the learning rate (1e-05, 0.0001, 0.01, 0.1)" in said.no_help
-    assert "To change one of these alone does not help: " in to_text(said)
+    assert "Changing one of these alone does not help: " in to_text(said)
     nothing = verdict(search(lambda kinds: 0.0)[0], "train.py", [], [])
     assert not nothing.no_matter and "dropout" in nothing.no_help
 

@@ -18,7 +18,9 @@ from stages.core.why.verdict import (
     NOT_THE_REASON,
     Verdict,
     change_heading,
+    faulty,
     interval,
+    probability,
     signed,
     table_heading,
 )
@@ -33,9 +35,9 @@ def page(verdict: Verdict, template: str) -> str:
         v=verdict,
         name=PurePath(verdict.script).name,
         words=CAUSES,
-        faulty=not (verdict.learns and not verdict.repair),
+        faulty=faulty(verdict),
         change_heading=change_heading(verdict),
-        table_heading=table_heading(verdict) if verdict.table else "",
+        table_heading=table_heading,
         diff=as_diff(verdict.diff).splitlines(),
         figure=Markup(every_seed(points(verdict), "skill")) if verdict.asked or verdict.fixed else "",
         lists=[
@@ -48,7 +50,7 @@ def page(verdict: Verdict, template: str) -> str:
         number=lambda value: f"{value:.2f}",
         signed=lambda value: "" if value is None else signed(value),
         interval=interval,
-        small=lambda value: "–" if value is None else "<0.001" if value < 0.001 else f"{value:.2g}",
+        probability=probability,
     )
 
 

@@ -214,7 +214,7 @@ def _inputs(setup: Setup, data: Data, task: Task) -> Iterator[Symptom]:
             spread = numbers.reshape(x.shape).std(axis=0) if numbers.size == x.size else np.ones(1)
             spread = spread[spread > 0]
             if spread.size > 1 and spread.max() > 100 * spread.min() and not interventions.looks_like_image(x):
-                text = f"columns of very different scale (deviations {spread.min():.2g} to {spread.max():.2g})"
+                text = f"columns of very different scale (deviations {span(spread)})"
                 yield Symptom("input_scale", POSSIBLE, text, scale)
 
 

@@ -26,7 +26,7 @@ from stages.core.why.causes import (
     shown_alone,
 )
 from stages.core.why.edits import Edit, as_diff
-from stages.core.why.interventions import CAUSES, Change, listed
+from stages.core.why.interventions import CAUSES, Change, counted, listed
 from stages.core.why.net import output_activation
 from stages.core.why.search import GAIN, MOST_CHANGES, SOMETHING, Changes, Findings, Tried, gain_of, helps_alone
 from stages.core.why.symptoms import Symptom
@@ -43,14 +43,14 @@ TAKEN_OUT = (Change("dropout"), Change("penalty"), Change("batch_norm"))
 NOT_THE_REASON = (
     "Not the reason (the repair works without changing these, and changing one of them alone does not help)"
 )
-NO_HELP = "To change one of these alone does not help"
+NO_HELP = "Changing one of these alone does not help"
 AS_ASKED = "as asked"
 NO_TIME = "a larger `--minutes` gives more time"
 
 LIKELIEST = {  # by how it is known
     MEASURED: "The likeliest cause, measured in the data",
-    HELPS: "The likeliest cause, to mend which helps alone",
-    CANNOT: "What cannot work as it is",
+    HELPS: "The likeliest cause, since to mend it helps alone",
+    CANNOT: "The likeliest cause, which cannot work",
     GUESS: "The likeliest cause, a guess",
 }
 
@@ -547,9 +547,8 @@ def _not_known(found: Findings) -> str:
 
 def to_text(v: Verdict) -> str:
     """The verdict for a terminal."""
-    faulty = not (v.learns and not v.repair)
     parts = [v.sentence]
-    if v.causes and faulty:
+    if v.causes and faulty(v):
         parts.append("Causes, the likeliest first:")
         parts += [f"  {CAUSES[cause.name]} ({cause.name}, {cause.how}): {cause.text}" for cause in v.causes[:5]]
     if v.diff:
@@ -562,7 +561,7 @@ def to_text(v: Verdict) -> str:
         ]
     if v.reference:
         parts.append(f"For comparison: {v.reference}.")
-    if v.table and faulty:
+    if len(v.table) > 1 and faulty(v):
         parts += ["", table_heading(v), *_rows(v.table)]
     if v.no_matter:
         parts += ["", f"{NOT_THE_REASON}: {'; '.join(v.no_matter)}."]
@@ -573,16 +572,21 @@ def to_text(v: Verdict) -> str:
     return "\n".join(parts) + "\n"
 
 
+def faulty(v: Verdict) -> bool:
+    """Whether there is something to mend, so that causes and what was tried are told."""
+    return not (v.learns and not v.repair)
+
+
 def change_heading(v: Verdict) -> str:
     return "The change" if v.confirmed else "What helped most, but not surely"
 
 
 def table_heading(v: Verdict) -> str:
     """What the table is made of, as the numbers above it are others."""
-    counts = sorted({len(line.skill.values) for line in v.table})
-    seeds = f"{counts[0]} {'or' if len(counts) == 2 else 'to'} {counts[-1]}" if len(counts) > 1 else counts[0]
+    least, *more = sorted({len(line.skill.values) for line in v.table})
+    seeds = f"{least} {'to' if more[1:] else 'or'} {more[-1]} seeds" if more else counted(least, "seed")
     again = "; the repair was tried again with the fresh seeds above" if v.difference else ""
-    return f"A first look, with {seeds} seeds each (median skill){again}. –: all seeds alike, or too few."
+    return f"A first look, with {seeds} each (median skill){again}. –: all seeds alike, or too few."
 
 
 def signed(value: float) -> str:
@@ -598,6 +602,14 @@ def interval(line: Line) -> str:
     return "" if alike else f"({_values(line.skill, ' and ')})"
 
 
+def probability(line: Line) -> str:
+    """The p of a difference, a dash where none can be told."""
+    if line.difference is None:
+        return ""
+    p = line.p_value
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def _values(skill: Skill, between: str = " ") -> str:
     return between.join(f"{value:.2f}" for value in skill.values)
 
@@ -606,17 +618,8 @@ def _rows(table: list[Line], most: int = 20) -> list[str]:
     rows = [f"{'change':62} {'skill':>6} {'difference [95 %]':>24} {'p':>6}"]
     for line in table[:most]:
         difference = "" if line.difference is None else f"{signed(line.difference)} {interval(line)}".strip()
-        p_value = (
-            ""
-            if line.difference is None
-            else "–"
-            if line.p_value is None
-            else "<0.001"
-            if line.p_value < 0.001
-            else f"{line.p_value:.2g}"
-        )
         *above, words = wrap(line.changes, 62, subsequent_indent="  ", break_long_words=False)
-        rows += [*above, f"{words:62} {line.skill.median:6.2f} {difference:>24} {p_value:>6}"]
+        rows += [*above, f"{words:62} {line.skill.median:6.2f} {difference:>24} {probability(line):>6}"]
     if len(table) > most:
         rows.append(f"… and {len(table) - most} more sets of changes")
     return rows
