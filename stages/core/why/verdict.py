@@ -619,7 +619,7 @@ def _rows(table: list[Line], most: int = 20) -> list[str]:
     for line in table[:most]:
         difference = "" if line.difference is None else f"{signed(line.difference)} {interval(line)}".strip()
         *above, words = wrap(line.changes, 62, subsequent_indent="  ", break_long_words=False)
-        rows += [*above, f"{words:62} {line.skill.median:6.2f} {difference:>24} {probability(line):>6}"]
+        rows += [*above, f"{words:62} {line.skill.median:6.2f} {difference:>24} {probability(line):>6}".rstrip()]
     if len(table) > most:
         rows.append(f"… and {len(table) - most} more sets of changes")
     return rows
