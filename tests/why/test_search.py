@@ -623,6 +623,8 @@ def test_the_page_says_what_the_terminal_says():
     assert "Causes, the likeliest" not in page(learns, TEMPLATE) and "#888" in page(
         replace(learns, learns=None), TEMPLATE
     )
+    looked = verdict(search(lambda kinds: 0.9, known=1.0)[0], "train.py", [], [])
+    assert len(looked.table) > 1 and set(points(looked)["row"]) == {AS_ASKED}
     said = verdict(search(lambda kinds: 0.95 if "head" in kinds else 0.0)[0], "train.py", [Edit(None, 0, "", "x")], [])
     html = page(said, TEMPLATE)
     for text in ("The change", "A first look, with ", "(<code>output_activation</code>, measured)"):

@@ -57,7 +57,7 @@ def page(verdict: Verdict, template: str) -> str:
 def points(verdict: Verdict) -> pd.DataFrame:
     """Skill of every seed: as asked, as fixed, and of the first rows of the table; columns row, skill, kind."""
     rows = [(AS_ASKED, verdict.asked, "asked"), ("as fixed", verdict.fixed, "fixed")]
-    tried = [line for line in verdict.table if line.changes != AS_ASKED]
+    tried = [line for line in verdict.table if line.changes != AS_ASKED and faulty(verdict)]
     rows += [(line.changes, line.skill, "tried") for line in tried[:MOST_ROWS]]
     return pd.DataFrame(
         [("\n".join(wrap(name, 60)), value, kind) for name, skill, kind in rows if skill for value in skill.values],
