@@ -1,6 +1,7 @@
 """A repair as changes of the user's own lines."""
 
 import ast
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,12 +105,24 @@ def samples(x, y, origin="arrays", weight=None):
 
 
 def script_of(
-    call, x, y, held=None, *, text=None, begins=True, origin="arrays", split=None, names=(("np", "numpy"),), weight=None
+    call,
+    x,
+    y,
+    held=None,
+    *,
+    text=None,
+    begins=True,
+    origin="arrays",
+    split=None,
+    once=True,
+    turns=1,
+    weight=None,
+    names=(("np", "numpy"),),
 ):
     """A record of a script that ends in this call."""
     at = source(text or call, call, begins=begins)
     return SimpleNamespace(
-        fit=SimpleNamespace(at=at, method=call.partition("(")[0].rpartition(".")[2]),
+        fit=SimpleNamespace(at=at, method=call.partition("(")[0].rpartition(".")[2], once=once, turns=turns),
         compiled=SimpleNamespace(at=source("net.compile('sgd', 'mse')", "net.compile('sgd', 'mse')", line=0)),
         train=samples(x, y, origin, weight),
         validation=held and samples(*held, origin="split" if split else "arrays"),
@@ -120,14 +133,25 @@ def script_of(
 
 
 def ran(code, names):
-    """What a script that consists of these lines gives to `fit`: x, y, the held-out ones, its other words."""
+    """What a script that consists of these lines gives to `fit`: x, y, the held-out ones, its other words.
+
+    `names` are those that it has, and has at its end.
+    """
     given = []
 
     def fit(x, y, validation_data=None, **words):
         given.append((x, y, *(validation_data or (None, None)), words))
 
-    exec(code, {"np": np, "model": SimpleNamespace(fit=fit), **names})
+    for name, value in {"np": np, "model": SimpleNamespace(fit=fit)}.items():
+        names.setdefault(name, value)
+    exec(code, names)
     return given[-1]
+
+
+def turned_back(code, names, outputs):
+    """What the comment on predictions makes of a net's outputs, by the numbers that the script has at its end."""
+    (said,) = re.findall(r"# predictions: (.*)", code)
+    return eval(said.replace("model.predict(…)", "outputs"), {**names, "outputs": outputs})
 
 
 def changed(record, made, changes):
@@ -151,6 +175,7 @@ CALLS = {
         "model.fit(me.x, y, validation_data=(u, v))",
         {"text": "h = model.fit(me.x, y, validation_data=(u, v))"},
     ),
+    "loop": ("model.fit(x, y, validation_data=(u, v))", {"once": False}),
 }
 
 
@@ -176,9 +201,19 @@ def test_the_diff_does_to_the_data_what_was_tried(form, kinds, x, y):
     record = script_of(call, x, y, held, **more)
     me = SimpleNamespace(x=x.tolist(), y=y, u=held[0], v=held[1])
     names = {"x": x, "y": y, "u": held[0], "v": held[1], "me": me, "all": {"y": y}, "pair": held}
-    given = ran(changed(record, made, changes), names)
+    code = changed(record, made, changes)
+    given = ran(code, names)
     for got, wanted in zip(given, (tried.x[0], tried.y[0], tried.x_held_out[0], tried.y_held_out[0]), strict=False):
         assert np.asarray(got) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+    if "inputs" in kinds:  # other samples can be scaled by the numbers that the script then has
+        mean, std = names["x_mean"], names["x_std"]
+        filled = np.where(np.isfinite(held[0]), held[0], names.get("x_fill", 0))
+        assert (filled - mean) / std == pytest.approx(tried.x_held_out[0], rel=1e-4, abs=1e-5)
+    if "targets" in kinds:
+        assert turned_back(code, names, tried.y_held_out[0]) == pytest.approx(held[1], rel=1e-4)
+    if not record.fit.once:  # a second turn gives fit the same
+        again = ran(code, {name: names[name] for name in ("x", "y", "u", "v")})
+        assert np.array_equal(again[0], given[0]) and np.array_equal(again[1], given[1])
 
 
 @pytest.mark.parametrize("output", ["linear", "sigmoid", "tanh", "relu"])
@@ -188,8 +223,10 @@ def test_targets_go_where_the_output_can_follow(output, head):
     changes = (Change("targets"), *head)
     tried = apply(changes, made.setup, made.data, made.task)[1].y[0]
     lines = [edit for edit in edits.edits(script_of("model.fit(x, y)", np.eye(6), VALUES), made, changes) if edit.file]
-    given = ran(f"{lines[-1].after}\nmodel.fit(x, y)", {"x": np.eye(6), "y": VALUES})
+    names = {"x": np.eye(6), "y": VALUES}
+    given = ran(f"{lines[-1].after}\nmodel.fit(x, y)", names)
     assert given[1] == pytest.approx(tried, abs=1e-5)
+    assert turned_back(lines[-1].after, names, tried[:, None]) == pytest.approx(VALUES[:, None], rel=1e-4)
 
 
 @pytest.mark.parametrize("form", CALLS)
@@ -201,8 +238,21 @@ def test_held_out_labels_are_numbered_as_those_in_training(form, classes):
     me = SimpleNamespace(x=x, y=y, u=u, v=v)
     names = {"x": x, "y": y, "u": u, "v": v, "me": me, "all": {"y": y}, "pair": (u, v)}
     record = script_of(CALLS[form][0], x, y, (u, v), **CALLS[form][1])
-    _, y_given, _, v_given, _ = ran(changed(record, made, [Change("labels")]), names)
+    code = changed(record, made, [Change("labels")])
+    _, y_given, _, v_given, _ = ran(code, names)
     assert y_given.tolist() == [0, 1, 2, 0, 1, 2] and v_given.tolist() == [2, 1, 2]
+    assert turned_back(code, names, np.eye(3)[[1, 0, 2]]).tolist() == [classes[1], classes[0], classes[2]]
+
+
+@pytest.mark.parametrize(("logits", "outputs"), [(False, [[0.2], [0.8]]), (True, [[-0.2], [0.2]])])
+def test_predictions_of_one_unit_are_turned_back_into_the_scripts_labels(logits, outputs):
+    x, y = np.eye(6, dtype=np.float32), np.array([1, 2, 1, 2, 1, 2])
+    config = {"from_logits": True} if logits else {}
+    made = case([dense(1, "linear" if logits else "sigmoid")], "binary_crossentropy", x, y, loss_config=config)
+    names = {"x": x, "y": y}
+    code = changed(script_of("model.fit(x, y)", x, y), made, [Change("labels")])
+    assert ran(code, names)[1].tolist() == [0, 1, 0, 1, 0, 1]
+    assert turned_back(code, names, np.array(outputs)).tolist() == [1, 2]
 
 
 def test_a_share_that_is_held_out_has_no_part_in_the_numbers():
@@ -249,6 +299,7 @@ def test_an_autoencoders_targets_stay_when_its_inputs_are_scaled():
     ("call", "more"),
     [
         ("model.fit(batches, epochs=3)", {"origin": "generator"}),
+        ("model.fit(matrix, y)", {"origin": "sparse"}),
         ("model.train_on_batch(x[a:b], y[a:b])", {"origin": "batches"}),
         ("model.fit(x, y)", {"text": "    model.fit(x, y)", "begins": False}),
         ("model.fit(x, y)", {"text": "for h in [model.fit(x, y)]:"}),

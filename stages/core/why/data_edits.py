@@ -1,18 +1,21 @@
 """A repair's changes of the data as lines before `fit`, which do what the experiment did, in the script's own names.
 
-The arguments of `fit` are changed where they stand: a name or an attribute is assigned anew, anything else gets a new
-name, which `fit` is then given. Where that cannot be done line by line, a comment says what to do.
+The arguments of `fit` are changed where they stand: a name or an attribute is assigned anew where the call runs once,
+anything else gets a new name, which `fit` is then given. The numbers by which arrays change keep names of their own,
+since predictions need them. Where that cannot be done line by line, a comment says what to do.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stages.core.why import interventions
+from stages.core.why import net as nets
 from stages.core.why.record import Record
 from stages.core.why.record import Values as Facts
 from stages.core.why.setup import Setup
@@ -20,6 +23,7 @@ from stages.core.why.trial import Case
 
 DATA_KINDS = ("finite", "shuffle", "inputs", "targets", "labels")
 IMPORT = "import numpy as np"
+PREDICTED = "  # likewise, by these numbers, whatever goes to predict or evaluate"
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def find_slots(record: Record) -> Slots | None:
         return None
     names = ["fit_x"] if len(inputs) == 1 else [f"fit_x{number}" for number in range(1, len(inputs) + 1)]
     texts = [ast.unparse(node) for node in ast.walk(call) if isinstance(node, ast.expr)]
+    texts = texts if record.fit.once else []  # else nothing is assigned anew: the next turn would change it again
     x = tuple(_slot(*pair, texts) for pair in zip(names, inputs, strict=True))
     weight = None if train.sample_weight is None else _slot("fit_weight", given["sample_weight"], texts)
     found = Slots(x, _slot("fit_y", targets[0], texts), weight=weight, split=record.validation_split)
@@ -136,7 +141,10 @@ def _with_held_out(slots: Slots, pair: ast.expr | None, record: Record, texts: l
 
 
 def _slot(name: str, node: ast.expr, texts: list[str]) -> Slot:
-    """A slot of its own name where that can be assigned and is nothing else in the call, whose `texts` these are."""
+    """A slot of its own name where that can be assigned and is nothing else in the call, whose `texts` these are.
+
+    Without texts it gets a new name.
+    """
     source = ast.unparse(node)
     kept = isinstance(node, ast.Name | ast.Attribute) and texts.count(source) == 1
     return Slot(source if kept else name, source, node)
@@ -175,6 +183,7 @@ class _Lines:
         self.made: dict[str, str] = {}  # by name of a slot: the line that makes its array; empty: it needs none
         self.kinds: dict[str, str] = {}  # of number, by name
         self.without_weight = False
+        self.taken = {node.id for node in ast.walk(call_of(record)) if isinstance(node, ast.Name)}
 
     def whole(self) -> list[str]:
         """All lines: what is held out is made first, since it may be made of what then changes."""
@@ -207,7 +216,7 @@ class _Lines:
             "finite": self.fill,
             "shuffle": self.shuffle,
             "inputs": self.scale_inputs,
-            "labels": self.number,
+            "labels": lambda: self.number(after),
             "targets": lambda: self.scale_targets(after),
         }[kind]()
 
@@ -243,9 +252,11 @@ class _Lines:
             mean = f"np.nanmean({self.trained(name)}, axis=0)"
             if (~np.isfinite(x)).all(axis=0).any():
                 mean = f"np.nan_to_num({mean})"
+            fill = self.number_of(slot, "fill")
+            self.lines.append(f"{fill} = {mean}")
             for array in ([self.make(held, kind)] if held else []) + [name]:
-                note = "  # the same numbers for predictions" if array == name else ""
-                self.lines.append(f"{array} = np.where(np.isfinite({array}), {array}, {mean}){note}")
+                note = PREDICTED if array == name else ""
+                self.lines.append(f"{array} = np.where(np.isfinite({array}), {array}, {fill}){note}")
         if not self.record.train.targets[0].finite:
             self.drop(self.slots.x, self.slots.y, self.slots.weight, self.case.data.y[0].ndim)
         if self.slots.held_y and not self.record.validation.targets[0].finite:
@@ -283,33 +294,64 @@ class _Lines:
             spread = f"{part}.std({axes})"
             if (np.ptp(x, axis=interventions.input_axes(x)) == 0).any():  # constant columns stay as they are
                 spread = f"np.where(np.ptp({part}{', ' if axes else ''}{axes}) > 0, {spread}, 1)"
+            mean, std = self.number_of(slot, "mean"), self.number_of(slot, "std")
+            self.lines.append(f"{mean}, {std} = {part}.mean({axes}), {spread}")
             for array in ([self.make(held, kind)] if held else []) + [name]:
-                note = "  # the same numbers for predictions" if array == name else ""
-                self.lines.append(f"{array} = ({array} - {part}.mean({axes})) / {spread}{note}")
+                self.lines.append(f"{array} = ({array} - {mean}) / {std}{PREDICTED if array == name else ''}")
 
     def scale_targets(self, after: Setup) -> None:
-        y, within = self.case.data.y[0], interventions.target_range(after)
-        name = self.make(self.slots.y, "float64")
+        y, within, slot = self.case.data.y[0], interventions.target_range(after), self.slots.y
+        name = self.make(slot, "float64")
         part, axes = self.trained(name), _axes(tuple(range(max(1, y.ndim - 1))), y.ndim)
         spread = f"np.ptp({part}{', ' if axes else ''}{axes})" if within else f"{part}.std({axes})"
         if (np.ptp(y.reshape(-1, self.case.task.width), axis=0) == 0).any():
             spread = f"np.maximum({spread}, 1e-12)"
+        shift = self.number_of(slot, "min" if within else "mean")
+        scale = self.number_of(slot, "range" if within else "std")
         start = f"{part}.min({axes})" if within else f"{part}.mean({axes})"
+        self.lines.append(f"{shift}, {scale} = {start}, {spread}")
+        value, back = f"({{}} - {shift}) / {scale}", self.predicted()
+        if within and within[0] < 0:
+            value, back = f"2 * {value} - 1", f"({back} + 1) / 2"
         for array in ([self.make(self.slots.held_y, "float64")] if self.slots.held_y else []) + [name]:
-            value = f"({array} - {start}) / {spread}"
-            value = f"2 * {value} - 1" if within and within[0] < 0 else value
-            self.lines.append(f"{array} = {value}" + ("  # undo it for predictions" if array == name else ""))
+            note = f"  # predictions: {back} * {scale} + {shift}" if array == name else ""
+            self.lines.append(f"{array} = {value.format(array)}{note}")
 
-    def number(self) -> None:
+    def number(self, after: Setup) -> None:
         """Classes become 0, 1, …, the held-out ones by the numbers of the training data."""
         y = self.slots.y
         for slot in ([self.slots.held_y] if self.slots.held_y else []) + [y]:
             new = slot.name != slot.source
             if slot.name not in self.made:
                 self.made[slot.name] = f"{slot.name} = {slot.source}" if new else ""
+        classes = self.unused("classes")
+        self.lines.append(f"{classes} = np.unique({y.name})")
         for name in [slot.name for slot in (self.slots.held_y, y) if slot]:
-            note = "  # classes as 0, 1, …" if name == y.name else ""
-            self.lines.append(f"{name} = np.searchsorted(np.unique({y.name}), {name}){note}")
+            note = f"  # predictions: {classes}[{self.decided(after)}]" if name == y.name else ""
+            self.lines.append(f"{name} = np.searchsorted({classes}, {name}){note}")
+
+    def decided(self, after: Setup) -> str:
+        """The class numbers that the net predicts, as the experiment reads them."""
+        if nets.output_units(after.net) != 1:
+            return f"{self.predicted()}.argmax(axis=-1)"
+        threshold = "0" if after.from_logits else "0.5"
+        if self.case.task.classes == 2:
+            return f"({self.predicted()}[..., 0] > {threshold}).astype(int)"
+        return f"{self.predicted()}[..., 0].round().astype(int)"
+
+    def predicted(self) -> str:
+        return f"{ast.unparse(call_of(self.record).func.value)}.predict(…)"
+
+    def number_of(self, slot: Slot, kind: str) -> str:
+        """A name for a number by which a slot's array is changed, like x_mean."""
+        return self.unused(f"{re.sub(r'^(fit_|.*[.])', '', slot.name)}_{kind}")
+
+    def unused(self, name: str) -> str:
+        """A new name: none of those in the call, and none that was given before."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
 
 
 def _axes(axes: tuple[int, ...] | None, ndim: int) -> str:

@@ -157,7 +157,8 @@ class Data(_Fact):
     inputs: list[Values]
     targets: list[Values]
     samples: Samples
-    origin: Literal["arrays", "generator", "sequence", "tf.data", "split", "batches"]  # split: validation_split
+    origin: Literal["arrays", "sparse", "generator", "sequence", "tf.data", "split", "batches"]
+    # sparse: matrices of SciPy among the arrays; split: validation_split; batches: put together from a loop's calls
 
 
 class Fit(_Fact):
@@ -166,6 +167,8 @@ class Fit(_Fact):
     index: int  # from 1
     method: str
     model: str  # name of the net
+    once: bool  # it stands in the script itself, in no loop and no function
+    turns: int  # times that a loop makes this call for the same net: the budget's epochs are those of all together
     at: Source | None
 
 

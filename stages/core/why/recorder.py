@@ -251,6 +251,14 @@ class Code:
                 found.append((node.lineno, node.end_lineno, self._turns(node.iter, frame)))
         return sorted(found)
 
+    def once(self, frame):
+        """Whether a frame's line stands in its file itself, in no loop and no function: then it runs once."""
+        if frame is None or frame.f_code.co_name != "<module>":
+            return False
+        nodes = ast.walk(self.tree(frame.f_code.co_filename)[1] or ast.Module([], []))
+        around = (node for node in nodes if isinstance(node, (ast.For, ast.While)))
+        return not any(node.body[0].lineno <= frame.f_lineno <= node.body[-1].end_lineno for node in around)
+
     @staticmethod
     def _turns(over, frame):
         called = isinstance(over, ast.Call) and getattr(over.func, "id", None) in ("range", "xrange")
@@ -477,7 +485,12 @@ def from_arrays(x, y, weight, names, batch_size):
     if weight is not None:
         weight = as_array(weight)
     first = tuple(cut(part, 0, batch_size) for part in (x, y, weight))
-    return Samples(leaves(x, names[0]), leaves(y, names[1]), weight, "arrays", first)
+    origin = "sparse" if any(hasattr(part, "tocsr") for part in (*_listed(x), *_listed(y))) else "arrays"
+    return Samples(leaves(x, names[0]), leaves(y, names[1]), weight, origin, first)
+
+
+def _listed(value):
+    return list(value.values()) if isinstance(value, dict) else value if is_group(value) else [value]
 
 
 def batches_of(source, steps, limit):
@@ -1480,7 +1493,15 @@ class Recorder:
         text = (at or {}).get("call") or (at or {}).get("text") or ""
         named = re.search(r"\.(fit_generator|train_on_batch|fit)\b", text)
         method = named.group(1) if named and method == "fit" else method
-        return frame, {"index": len(self.fits) + 1, "method": method, "model": net.name, "at": at}
+        once = self.code.once(frame)
+        return frame, {
+            "index": len(self.fits) + 1,
+            "method": method,
+            "model": net.name,
+            "once": once,
+            "turns": 1,
+            "at": at,
+        }
 
     def on_fit(self, keras, net, fit, arguments):
         self.keras = keras
@@ -1505,7 +1526,8 @@ class Recorder:
     def record_fit(self, keras, net, call, frame, again, fit, arguments, weights=None):
         self.busy += 1
         if again:
-            epochs = math.prod(again) * int(arguments.get("epochs") or 1)
+            call["turns"] = math.prod(again)
+            epochs = call["turns"] * int(arguments.get("epochs") or 1)
             self.notes.append(f"fit is called again and again in a loop: {epochs} epochs in all.")
             arguments = {**arguments, "epochs": epochs}
         self.record(keras, net, call, frame, arguments, lambda **changed: fit(net, **changed), weights)
@@ -1605,6 +1627,7 @@ class Recorder:
                 f"How many steps the {call['method']} loop makes is not known; {epochs * batches} are assumed."
             )
         if "fit" in state:
+            call["turns"] = epochs
             epochs *= int(state["first"].get("epochs") or 1)
             self.notes.append(
                 f"fit is called in a loop, with other samples each time: {batches} calls were put together."
@@ -1914,7 +1937,7 @@ def trains_nothing(arguments):
 
 def budget_facts(arguments, samples, batch_size):
     """The fields of `record.Budget`."""
-    batches = samples.origin != "arrays"
+    batches = samples.origin not in ("arrays", "sparse")
     first = len(leaves(samples.first[0])[0])
     steps = arguments.get("steps_per_epoch")
     shuffle = arguments.get("shuffle", True)
