@@ -1,6 +1,5 @@
 """A repair as changes of the user's own lines."""
 
-import ast
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +9,15 @@ import pytest
 from made import case, dense
 
 from stages.core.why import edits
-from stages.core.why.edits import Edit, as_diff, optimizer_source, with_argument
+from stages.core.why.edits import Edit, as_diff, with_argument
 from stages.core.why.interventions import CAUSES, Change, apply
 from stages.core.why.record import Source
 from stages.core.why.setup import Data
 from stages.core.why.trial import Case
+
+ADAM = Change("optimizer", ("Adam", 0.001))
+GAPS = np.array([[1.0, np.nan], [3.0, 10.0], [np.inf, 30.0], [9.0, 20.0], [5.0, 40.0], [4.0, 40.0]], np.float32)
+VALUES = np.array([3.0, -7.0, 40.0, 11.0, 8.0, 2.0], np.float32)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +41,25 @@ from stages.core.why.trial import Case
             "Dense(\n    1,  # ünits\n    activation=None,\n)",
         ),
         ("Dense(8,)", "activation", "'relu'", "Dense(8, activation='relu')"),
-        ("BatchNormalization()", "", "'Activation'", "Activation()"),
-        ("keras.layers.BatchNormalization(axis=-1)", "", "'Activation'", "keras.layers.Activation()"),
+        ("layers.LeakyReLU(0.1)", "", "tf.keras.layers.Activation", "tf.keras.layers.Activation()"),
         ("model", "activation", "'relu'", "model"),
+        ("model.fit(x, y, 32, 100)", "epochs", "500", "model.fit(x, y, 32, 500)"),
+        ("model.fit(x, y, 32, 100)", "batch_size", "8", "model.fit(x, y, 8, 100)"),
+        ("model.fit_generator(flow, 10, 5)", "epochs", "50", "model.fit_generator(flow, 10, 50)"),
+        ("model.fit(x, y, **words)", "epochs", "50", "model.fit(x, y, **words)"),
+        ("model.fit(*both)", "epochs", "50", "model.fit(*both)"),
+        ("model.fit((x), (y))", "epochs", "50", "model.fit((x), (y), epochs=50)"),
         (
-            "net.compile(tf.keras.optimizers.SGD(lr=9), 'mse')",
-            "optimizer",
-            "keras.optimizers.SGD(learning_rate=1)",
-            "net.compile(tf.keras.optimizers.SGD(learning_rate=1), 'mse')",
+            "model.fit(\n    x, y, epochs=10,  # ten\n)",
+            "batch_size",
+            "32",
+            "model.fit(\n    x, y, epochs=10, batch_size=32  # ten\n)",
+        ),
+        (
+            "model.fit(\n    x, y, epochs=10  # ten, (as before)\n)",
+            "batch_size",
+            "32",
+            "model.fit(\n    x, y, epochs=10, batch_size=32  # ten, (as before)\n)",
         ),
         (
             "net.compile('mse', optimizer=SGD())",
@@ -60,12 +74,39 @@ def test_one_argument_of_a_call_is_set(call, key, value, expected):
     assert with_argument(call, key, value) == expected
 
 
-def test_a_changed_optimizer_keeps_what_is_not_the_default():
-    made = case([dense(1)], "mean_squared_error", [[0.0, 1.0]] * 4, [0.0, 1.0, 2.0, 3.0], optimizer="SGD", rate=10.0)
-    setup, _, _ = apply([Change("rate", 0.1), Change("clip", 1.0)], made.setup, made.data, made.task)
-    source = optimizer_source(setup)
-    assert source == "keras.optimizers.SGD(learning_rate=1, clipnorm=1.0)"
-    ast.parse(source)
+@pytest.mark.parametrize(
+    ("call", "change", "expected"),
+    [
+        ("net.compile(SGD(lr=9, decay=0.1), 'mse')", Change("rate", 0.1), "net.compile(SGD(lr=0.9, decay=0.0), 'mse')"),
+        ("net.compile('mse', optimizer=k.SGD(9))", Change("rate", 0.1), "net.compile('mse', optimizer=k.SGD(0.9))"),
+        (
+            "net.compile(SGD(lr=9, momentum=m, clipvalue=5.0))",
+            Change("clip", 1.0),
+            "net.compile(SGD(lr=9, momentum=m, clipvalue=None, clipnorm=1.0))",
+        ),
+        (
+            "net.compile('sgd')",
+            Change("clip", 1.0),
+            "net.compile(SGD(learning_rate=9, momentum=0.8, nesterov=True, clipnorm=1.0))",
+        ),
+        (
+            "net.compile(sgd, 'mse')",
+            ADAM,
+            "# in place of sgd\nnet.compile(optimizers.Adam(learning_rate=0.001), 'mse')",
+        ),
+        ("net.compile(SGD(lr=9))", ADAM, "net.compile(optimizers.Adam(learning_rate=0.001))"),
+    ],
+)
+def test_an_optimizer_keeps_its_settings(call, change, expected):
+    made = case([dense(1)], "mean_squared_error", np.eye(4), VALUES[:4], optimizer="SGD", rate=9.0)
+    schedule = {"class_name": "InverseTimeDecay", "config": {"initial_learning_rate": 9.0}}
+    given = {"learning_rate": schedule if "decay" in call else 9.0, "momentum": 0.8, "nesterov": True, "clipvalue": 5.0}
+    made.setup.optimizer["config"].update(given, name="SGD", weight_decay=None, epsilon=1e-7)
+    names = {"SGD": "keras.src.optimizers.sgd.SGD", "optimizers": "keras.optimizers"}
+    record = script_of("model.fit(x, y)", np.eye(4), VALUES[:4], names=names.items())
+    record.compiled.at = source(call, call)
+    (edit,) = edits.edits(record, made, [change])
+    assert edit.after == expected
 
 
 def test_a_diff_names_the_file_and_the_line():
@@ -161,8 +202,6 @@ def changed(record, made, changes):
     return edit.after if edit.before else f"{edit.after}\n{record.fit.at.text}"
 
 
-GAPS = np.array([[1.0, np.nan], [3.0, 10.0], [np.inf, 30.0], [9.0, 20.0], [5.0, 40.0], [4.0, 40.0]], np.float32)
-VALUES = np.array([3.0, -7.0, 40.0, 11.0, 8.0, 2.0], np.float32)
 SEQUENCES = np.arange(36, dtype=np.float32).reshape(6, 3, 2) ** 2
 FLAT = np.random.default_rng(0).uniform(0, 255, (6, 120)) * (np.arange(120) > 3)
 CALLS = {
@@ -338,9 +377,6 @@ def test_a_script_without_the_names_of_a_line_gets_them():
     assert edit.after.splitlines()[0] == "import keras"
 
 
-ADAM = Change("optimizer", ("Adam", 0.001))
-
-
 def test_calls_on_one_line_are_changed_together_and_none_in_silence():
     made = case([dense(4, "tanh"), dense(1)], "mean_squared_error", np.eye(2), VALUES[:2])
     record = script_of("model.fit(x, y)", np.eye(2), VALUES[:2])
@@ -367,6 +403,58 @@ def test_what_is_no_call_of_fit_gets_none_of_its_arguments(call, said):
     made = case([dense(1)], "mean_squared_error", GAPS, VALUES)
     (edit,) = edits.edits(script_of(call, GAPS, VALUES), made, [Change("epochs", 500)])
     assert edit.file is None and edit.after == said
+
+
+def layers_of(record, made, *calls):
+    """Tell a record that these calls made the net's layers, in their order."""
+    names = [layer["config"]["name"] for layer in made.setup.net["config"]["layers"][1:]]
+    record.layers = [
+        SimpleNamespace(name=name, at=source(f"net.add({call})", call, line))
+        for line, (name, call) in enumerate(zip(names, calls, strict=True), 1)
+    ]
+    return record
+
+
+def test_a_layer_that_goes_and_one_of_another_class():
+    made = case(
+        [dense(4), ("LeakyReLU", {}), ("BatchNormalization", {}), dense(1)], "mean_squared_error", np.eye(2), VALUES[:2]
+    )
+    calls = "Dense(4)", "LeakyReLU(0.3)", "BatchNormalization()", "Dense(1)"
+    changes = [Change("batch_norm"), Change("activation", "relu")]
+    for names, known in (
+        ({"layers": "keras.layers"}, "layers.Activation"),
+        ({"Activation": "keras.src.layers.activations.activation.Activation"}, "Activation"),
+        ({}, "keras.layers.Activation"),
+    ):
+        record = layers_of(script_of("model.fit(x, y)", np.eye(2), VALUES[:2], names=names.items()), made, *calls)
+        leaky, norm = edits.edits(record, made, changes)
+        assert leaky.after.splitlines() == ["import keras"] * (not names) + [f"net.add({known}(activation='relu'))"]
+        assert norm.before == "" and norm.after == "# line 3, take this layer away: BatchNormalization()"
+
+
+def test_layers_that_do_not_train_are_told_where_that_is_said():
+    frozen = {"trainable": False}
+    made = case([dense(4, **frozen), dense(4, **frozen), dense(1)], "mean_squared_error", np.eye(2), VALUES[:2])
+    calls = "Dense(4, trainable=False)", "Dense(4)", "Dense(1)"
+    record = layers_of(script_of("net.fit(x, y)", np.eye(2), VALUES[:2]), made, *calls)
+    first, note = edits.edits(record, made, [Change("thaw")])
+    assert first.after == "net.add(Dense(4, trainable=True))"
+    assert note.file is None and "net.trainable = True" in note.after
+
+
+def test_epochs_of_a_call_in_a_loop_are_those_of_one_turn():
+    made = case([dense(1)], "mean_squared_error", np.eye(2), VALUES[:2], epochs=80)
+    record = script_of("model.fit(x, y, epochs=2)", np.eye(2), VALUES[:2], once=False, turns=40)
+    edit, note = edits.edits(record, made, [Change("epochs", 500)])
+    assert edit.after == "model.fit(x, y, epochs=13)" and "40 times" in note.after and "520 in all" in note.after
+
+
+def test_a_generators_batches_are_no_argument_of_fit():
+    made = case([dense(1)], "mean_squared_error", np.eye(2), VALUES[:2])
+    record = script_of("model.fit(batches, epochs=50)", np.eye(2), VALUES[:2], origin="generator")
+    edit, note = edits.edits(record, made, [Change("batch", 8), Change("epochs", 500)])
+    assert edit.after == "model.fit(batches, epochs=500)"
+    assert note.file is None and note.after == "# where the batches are made: batch_size=8"
 
 
 def test_every_cause_is_documented():

@@ -90,6 +90,12 @@ def called(record: Record) -> str:
     return "" if call is None else getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
+def owner(record: Record) -> str:
+    """The net in the script's words, as its call of `fit` names it."""
+    function = getattr(call_of(record), "func", None)
+    return ast.unparse(function.value) if isinstance(function, ast.Attribute) else "model"
+
+
 def stands_alone(record: Record) -> bool:
     """Whether lines can go before the call: a statement begins there, and no loop in its lines makes its arguments."""
     try:
@@ -340,7 +346,7 @@ class _Lines:
         return f"{self.predicted()}[..., 0].round().astype(int)"
 
     def predicted(self) -> str:
-        return f"{ast.unparse(call_of(self.record).func.value)}.predict(…)"
+        return f"{owner(self.record)}.predict(…)"
 
     def number_of(self, slot: Slot, kind: str) -> str:
         """A name for a number by which a slot's array is changed, like x_mean."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
+import math
 import re
-from collections.abc import Iterable
+import tokenize
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from stages.core.why import net as nets
-from stages.core.why.data_edits import DataEdit, called, data_edit, spliced
+from stages.core.why.data_edits import DataEdit, called, data_edit, owner, spliced
 from stages.core.why.interventions import Change, apply
 from stages.core.why.record import Record, Source
 from stages.core.why.setup import Setup
@@ -30,11 +33,19 @@ OLD_NAMES = {  # by today's name: as Keras 1 called it, or by what place it may 
     "kernel_initializer": ("init",),
     "epochs": ("nb_epoch",),
     "batch_size": (),
+    "learning_rate": ("lr",),
 }
-PLACES = {"units": 0, "filters": 0, "rate": 0, "optimizer": 0, "loss": 1}
+PLACES = {"units": 0, "filters": 0, "rate": 0, "optimizer": 0, "loss": 1, "learning_rate": 0}
+PLACES |= {"batch_size": 2, "epochs": 3}
 ACTIVATION_PLACES = {"Dense": 1, "Activation": 0, "LSTM": 1, "GRU": 1, "SimpleRNN": 1}
 KERAS = ("keras", "tf_keras", "tensorflow")
-UNKNOWN_KERAS = re.compile(r"(?<![\w.])keras\.optimizers\.")
+IMPORT = "import keras"
+AWAY = "away"  # in place of a setting: the layer goes
+OF_BATCHES = ("batch_size", "shuffle")
+NO_WORDS = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+UNKNOWN_KERAS = re.compile(r"(?<![\w.])keras\.(optimizers|layers)\.")
+USUAL = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "ema_momentum": 0.99, "initial_accumulator_value": 0.1}
+"""Settings of optimizers that need no word; others are 0, False or None."""
 
 Value = Any
 
@@ -49,22 +60,36 @@ class Edit:
     after: str
 
 
-def edits(record: Record, case: Case, changes: Iterable[Change]) -> list[Edit]:
+def edits(record: Record, case: Case, changes: Collection[Change]) -> list[Edit]:
     """What to change in the script, in the order of its lines; data first, as lines before `fit`."""
     before, (after, _, _) = case.setup, apply(changes, case.setup, case.data, case.task)
     found: dict[Source, list[tuple[str, Value]]] = {}
     loose: list[str] = []
+    kinds = {change.kind for change in changes}
     sources = {layer.name: layer.at for layer in record.layers}
     for name, settings in layer_differences(before, after).items():
-        if sources.get(name):
-            found.setdefault(sources[name], []).extend(settings)
-        else:
-            loose.append(_snippet(name, settings, after))
-    names = record.names if record.compiled.at and record.fit.at and _same_file(record) else {}
+        at = sources.get(name)
+        given = [pair for pair in settings if pair[0] != "trainable" or _says_trainable(at)]
+        if at:
+            found.setdefault(at, []).extend(_of_class(given, _names(record, at)))
+        elif given:
+            loose.append(_snippet(name, given, after))
+    frozen = [layer["config"] for layer in nets.layers(before.net) if layer["config"].get("trainable") is False]
+    if "thaw" in kinds and not all(_says_trainable(sources.get(config["name"])) for config in frozen):
+        loose.append(f"# before compile: {owner(record)}.trainable = True, or take away what sets trainable = False")
+    names = _names(record, record.compiled.at)
     if settings := _compile_differences(before, after, names):
         _put(found, loose, record.compiled.at, settings, "model.compile({})")
-    data = data_edit(record, case, after, {change.kind for change in changes})
-    if settings := _fit_differences(before, after):
+    data = data_edit(record, case, after, kinds)
+    turns = record.fit.turns
+    if turns > 1 and after.epochs != before.epochs:
+        each = math.ceil(after.epochs / turns)
+        loose.append(f"# the loop calls fit {turns} times: {each} epochs in each, {turns * each} in all")
+    settings = _fit_differences(before, after, turns)
+    if record.train.origin in ("generator", "sequence", "tf.data"):  # these make the batches themselves
+        loose += [f"# where the batches are made: {key}={source_of(v)}" for key, v in settings if key in OF_BATCHES]
+        settings = [pair for pair in settings if pair[0] not in OF_BATCHES]
+    if settings:
         taken = called(record) in ("fit", "fit_generator", "")  # others know neither epochs nor batches
         form = "# in place of the loop over train_on_batch: " if record.fit.method == "train_on_batch" else ""
         _put(found, loose, record.fit.at if taken else None, settings, form + "model.fit(…, {})")
@@ -76,8 +101,21 @@ def edits(record: Record, case: Case, changes: Iterable[Change]) -> list[Edit]:
     return sorted(result, key=lambda edit: (edit.file is None, edit.file or "", edit.line, bool(edit.before)))
 
 
-def _same_file(record: Record) -> bool:
-    return record.compiled.at.file == record.fit.at.file
+def _names(record: Record, at: Source | None) -> dict[str, str]:
+    """What is known of the names in a file: those where `fit` is called, if it's the same file."""
+    return record.names if at and record.fit.at and at.file == record.fit.at.file else {}
+
+
+def _says_trainable(at: Source | None) -> bool:
+    """Whether a call itself says whether its layer trains; most scripts say it later."""
+    return bool(at) and re.search(r"\btrainable\s*=", at.call or "") is not None
+
+
+def _of_class(settings: list[tuple[str, Value]], names: dict[str, str]) -> list[tuple[str, Value]]:
+    """Settings with which a layer becomes one of another class, in the script's names; one that does nothing goes."""
+    if settings == [("", "Activation"), ("activation", "linear")]:
+        return [(AWAY, None)]
+    return [(key, _named(value, "layers", names) if not key else value) for key, value in settings]
 
 
 def _placed(found: dict[Source, list[tuple[str, Value]]], fit: Source | None, data: DataEdit) -> list[Edit]:
@@ -89,13 +127,20 @@ def _placed(found: dict[Source, list[tuple[str, Value]]], fit: Source | None, da
         first = added.setdefault(place, list(data.lines) if source == fit else [])
         call = source.call or source.text.strip()
         start = changed = (data.call if source == fit else None) or call
+        lines = len(first)
         for key, value in settings:
-            changed = with_argument(changed, key, source_of(value))
-        if settings and changed == start:
+            if key == AWAY:
+                first.append(f"# line {source.line}, take this layer away: {call}")
+            elif isinstance(value, Optimizer):
+                changed, gone = with_optimizer(changed, value)
+                first += [f"# in place of {gone}"] if gone else []
+            else:
+                changed = with_argument(changed, key, source_of(value))
+        if settings and changed == start and len(first) == lines:
             words = ", ".join(f"{key}={source_of(value)}" for key, value in settings if key)
             first.append(f"# in line {source.line}: {words}")
-        if UNKNOWN_KERAS.search(changed) and any(isinstance(value, Code) and value.needs for _, value in settings):
-            first += dict.fromkeys(value.needs for _, value in settings if isinstance(value, Code) and value.needs)
+        if UNKNOWN_KERAS.search(changed) and not UNKNOWN_KERAS.search(call) and IMPORT not in first:
+            first += [IMPORT for _, value in settings if isinstance(value, Code) and value.unknown][:1]
         texts[place] = texts.get(place, source.text).replace(call, changed, 1)
     begin = {(source.file, source.line, source.text) for source in found if source.begins}
     made = []
@@ -142,7 +187,7 @@ def layer_differences(before: Setup, after: Setup) -> dict[str, list[tuple[str, 
 def _compile_differences(before: Setup, after: Setup, names: dict[str, str]) -> list[tuple[str, Value]]:
     found = []
     if before.optimizer != after.optimizer:
-        found.append(("optimizer", optimizer_code(after, names)))
+        found.append(("optimizer", optimizer_code(before, after, names)))
     if before.losses != after.losses:
         names = [loss and loss["name"] for loss in after.losses]
         several = Code(repr(dict(zip(nets.output_names(after.net), names, strict=True)))) if len(names) > 1 else None
@@ -150,9 +195,10 @@ def _compile_differences(before: Setup, after: Setup, names: dict[str, str]) -> 
     return found
 
 
-def _fit_differences(before: Setup, after: Setup) -> list[tuple[str, Value]]:
+def _fit_differences(before: Setup, after: Setup, turns: int) -> list[tuple[str, Value]]:
     keys = ("epochs", "batch_size", "shuffle", "class_weight")
-    return [(key, getattr(after, key)) for key in keys if getattr(before, key) != getattr(after, key)]
+    found = [(key, getattr(after, key)) for key in keys if getattr(before, key) != getattr(after, key)]
+    return [(key, math.ceil(value / turns) if key == "epochs" else value) for key, value in found]
 
 
 @dataclass(frozen=True)
@@ -160,35 +206,79 @@ class Code:
     """A value that is an expression."""
 
     text: str
-    needs: str = ""  # an import without which the script does not know its first name
+    unknown: bool = False  # the script may not know its first name, `keras`
 
 
-def optimizer_code(setup: Setup, names: dict[str, str]) -> Code:
-    """The optimizer in the names that the script has."""
-    kind = setup.optimizer["class_name"]
-    usual = optimizer_source(setup)
-    arguments = usual[usual.index("(") :]
+@dataclass(frozen=True)
+class Optimizer(Code):
+    """An optimizer: written anew, and what changes in one of the same class."""
+
+    kind: str = ""
+    changed: tuple[tuple[str, Value], ...] = ()  # empty: of another class
+
+
+def _named(kind: str, package: str, names: dict[str, str]) -> Code:
+    """A class of Keras' layers or optimizers in the names that the script has."""
+    ways = {package: "{}.{}", "tensorflow": f"{{}}.keras.{package}.{{}}"}
+    ways |= dict.fromkeys(("keras", "tf_keras"), f"{{}}.{package}.{{}}")
     for name, full in names.items():
-        last = full.rpartition(".")[2]
-        if ".optimizers." in full and last == kind:
-            return Code(f"{name}{arguments}")
-    ways = {"optimizers": "{}.{}", "keras": "{}.optimizers.{}", "tf_keras": "{}.optimizers.{}"}
-    ways["tensorflow"] = "{}.keras.optimizers.{}"
+        if f".{package}." in full and full.rpartition(".")[2] == kind:
+            return Code(name)
     for name, full in names.items():
         last = full.rpartition(".")[2]
         if last in ways and full.partition(".")[0] in KERAS:
-            return Code(ways[last].format(name, kind) + arguments)
-    return Code(usual, "import keras")
+            return Code(ways[last].format(name, kind))
+    return Code(f"keras.{package}.{kind}", unknown=True)
 
 
-def optimizer_source(setup: Setup) -> str:
-    """The optimizer as one writes it: its learning rate, and what is not Keras' default."""
-    config = setup.optimizer["config"]
+def optimizer_code(before: Setup, after: Setup, names: dict[str, str]) -> Optimizer:
+    """The optimizer in the names that the script has."""
+    kind, old, new = after.optimizer["class_name"], before.optimizer["config"], after.optimizer["config"]
+    changed = []
+    if kind == before.optimizer["class_name"]:
+        changed = [(key, new.get(key)) for key in dict.fromkeys([*new, *old]) if new.get(key) != old.get(key)]
+        if isinstance(old.get("learning_rate"), dict) and not isinstance(new.get("learning_rate"), dict):
+            changed.append(("decay", 0.0))
+    code = _named(kind, "optimizers", names)
+    return Optimizer(code.text + optimizer_arguments(after), code.unknown, kind, tuple(changed))
+
+
+def optimizer_arguments(setup: Setup) -> str:
+    """The arguments of the optimizer as one writes it: its learning rate, and what is not as usual."""
     kept = [f"learning_rate={setup.learning_rate:g}"]
-    kept += [
-        f"{key}={config[key]!r}" for key in ("momentum", "nesterov", "clipnorm", "weight_decay") if config.get(key)
-    ]
-    return f"keras.optimizers.{setup.optimizer['class_name']}({', '.join(kept)})"
+    for key, value in setup.optimizer["config"].items():
+        usual = USUAL.get(key, 0.9 if (key, setup.optimizer["class_name"]) == ("rho", "RMSprop") else 0)
+        if key in ("name", "learning_rate", "is_legacy_optimizer", "jit_compile") or not value:
+            continue
+        if isinstance(value, bool | str) or not math.isclose(value, usual, rel_tol=1e-5):
+            kept.append(f"{key}={source_of(value)}")
+    return f"({', '.join(kept)})"
+
+
+def with_optimizer(call: str, optimizer: Optimizer) -> tuple[str, str]:
+    """A call of `compile` with another optimizer, and the name that it had; one of the same class is changed in place.
+
+    The name is empty where the optimizer was made in the call.
+    """
+    try:
+        tree = ast.parse(call.strip(), mode="eval").body
+    except SyntaxError:
+        return call, ""
+    if not isinstance(tree, ast.Call):
+        return call, ""
+    given = [word.value for word in tree.keywords if word.arg == "optimizer"] + tree.args[:1]
+    node = given[0] if given else None
+    if isinstance(node, ast.Call):
+        same = ast.unparse(node.func).rpartition(".")[2] == optimizer.kind
+        inside = made = ast.get_source_segment(call, node)
+        for key, value in optimizer.changed if same else ():
+            known = {word.arg for word in node.keywords}
+            if value or key in known:  # what goes away, or Keras 2's decay, stands there or is not meant
+                made = with_argument(made, key, source_of(value))
+        if made != inside:
+            return spliced(call, node, made), ""
+    name = ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+    return with_argument(call, "optimizer", optimizer.text), name
 
 
 def source_of(value: Value) -> str:
@@ -212,27 +302,29 @@ def with_argument(call: str, key: str, value: str) -> str:
         return call
     name = tree.func.attr if isinstance(tree.func, ast.Attribute) else getattr(tree.func, "id", "")
     if not key:  # a layer of another kind, which keeps no argument
-        return f"{ast.unparse(tree.func)[: -len(name) or None]}{value[1:-1]}()"
+        return f"{value}()"
     names = (key, *OLD_NAMES.get(key, ()))
     node = next((word.value for word in tree.keywords if word.arg in names), None)
     place = ACTIVATION_PLACES.get(name) if key == "activation" else PLACES.get(key)
+    place = 2 if (name, key) == ("fit_generator", "epochs") else place
+    before = tree.args[: len(tree.args) if place is None else place + 1]
     if node is None and place is not None and place < len(tree.args) and name != "Sequential":
         node = tree.args[place]
-    if node is not None:
-        return spliced(call, node, _as_named(node, value) if key == "optimizer" else value)
-    inside = call.rstrip()[:-1].rstrip()
-    comma = "" if inside.endswith(("(", ",")) else ","
-    return f"{inside}{comma}{'' if inside.endswith('(') else ' '}{key}={value})"
+    hidden = node is None and any(word.arg is None for word in tree.keywords)
+    if hidden or any(isinstance(part, ast.Starred) for part in before):
+        return call  # it may be among what the stars stand for
+    return spliced(call, node, value) if node is not None else _with_last(call, f"{key}={value}")
 
 
-def _as_named(node: ast.expr, optimizer: str) -> str:
-    """An optimizer under the name that the script has for its class: `Adam(…)`, `tf.keras.optimizers.Adam(…)`."""
-    if not isinstance(node, ast.Call):
-        return optimizer
-    full, arguments = optimizer.split("(", 1)
-    name = ast.unparse(node.func)
-    same = full.rpartition(".")[2] == name.rpartition(".")[2]
-    return f"{name}({arguments}" if same else optimizer
+def _with_last(call: str, argument: str) -> str:
+    """The text of a call with one argument more, right behind the last one: comments may follow that."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(call).readline))
+    spoken = [token for token in tokens if token.type not in NO_WORDS]
+    last, lines = spoken[-2], call.split("\n")  # the last but the closing parenthesis
+    row, column = last.end
+    text = argument if last.string == "(" else f" {argument}" if last.string == "," else f", {argument}"
+    lines[row - 1] = lines[row - 1][:column] + text + lines[row - 1][column:]
+    return "\n".join(lines)
 
 
 def _snippet(name: str, settings: list[tuple[str, Value]], after: Setup) -> str:

@@ -201,7 +201,7 @@ class Record(_Fact):
     validation_split: float | None
     class_weight: dict[int, float] | None
     callbacks: list[Callback]
-    names: dict[str, str]  # modules and Keras' optimizers where fit is called, by name: {"np": "numpy"}
+    names: dict[str, str]  # modules and Keras' optimizers and layers where fit is called, by name: {"np": "numpy"}
     seeds: dict[str, int]  # seed by the function that set it, like {"keras.utils.set_random_seed": 42}
     idle_regularizers: list[Regularizer]
     channels_first: bool

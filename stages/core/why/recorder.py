@@ -1952,12 +1952,12 @@ def budget_facts(arguments, samples, batch_size):
 
 
 def names_at(frame):
-    """Names at a frame that stand for modules or for Keras' optimizers, and what they are in full."""
+    """Names at a frame that stand for modules or for Keras' optimizers and layers, and what they are in full."""
     found = {}
     for name, value in {**frame.f_globals, **frame.f_locals}.items() if frame is not None else ():
         if isinstance(value, types.ModuleType) and not name.startswith("__"):
             found[name] = value.__name__
-        elif isinstance(value, type) and ".optimizers." in (value.__module__ or ""):
+        elif isinstance(value, type) and re.search(r"\.(optimizers|layers)\.", f"{value.__module__}."):
             found[name] = f"{value.__module__}.{value.__name__}"
     return found
 
