@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import scipy.sparse
 
 from stages.core.base.errors import UserError
 from stages.core.why import keras2, recorder, scripts, spellings
@@ -263,6 +264,7 @@ def test_places_in_the_users_code(old):
     assert Path(old.layers[3].at.file).name == "old.py"
     assert old.layers[3].at.call == "Dropout(p=0.25)"
     assert old.layers[3].at.begins and old.fit.at.begins
+    assert old.fit.once and old.fit.turns == 1
     assert old.layers[3].at.text == OLD.splitlines()[old.layers[3].at.line - 1]
     assert old.compiled.at.call.startswith("model.compile(")
     assert old.fit.at.text.splitlines()[1].strip().startswith("X, targets, nb_epoch=4")
@@ -409,6 +411,7 @@ def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(folder):
     assert found.train.x[0].tolist() == [[float(k), float(k)] for k in range(8)]
     assert (found.budget.epochs, found.budget.batch_size, found.weights_origin) == (2, 1, "fresh")
     assert found.weights["out"][1].tolist() == [0.0]  # as it was before the first of these calls
+    assert (found.fit.once, found.fit.turns) == (False, 1)
 
 
 def test_what_keras_says_to_the_first_batch_is_kept(folder):
@@ -543,6 +546,13 @@ def test_which_calls_begin_a_statement(tmp_path):
     frame = types.SimpleNamespace(f_code=types.SimpleNamespace(co_filename=str(path)), f_globals={}, f_locals={})
     found = [source["begins"] for source in code.fits(frame, lambda owner: True)]
     assert found == [True, True, True, False, True, False]
+
+
+def test_a_sparse_matrix_is_told():
+    matrix = scipy.sparse.csr_matrix(np.eye(4, 3))
+    samples = recorder.from_arrays({"a": matrix}, np.zeros(4), None, (["a"], []), 2)
+    assert samples.origin == "sparse" and samples.x[0].tolist() == np.eye(4, 3).tolist()
+    assert recorder.budget_facts({"epochs": 2}, samples, 2)["shuffle"]
 
 
 def test_which_targets_are_classes():
