@@ -35,8 +35,11 @@ OLD_NAMES = {  # by today's name: as Keras 1 called it, or by what place it may 
     "batch_size": (),
     "learning_rate": ("lr",),
 }
-PLACES = {"units": 0, "filters": 0, "rate": 0, "optimizer": 0, "loss": 1, "learning_rate": 0}
-PLACES |= {"batch_size": 2, "epochs": 3}
+PLACES = {  # by position, where the name is not given
+    **{"units": 0, "filters": 0, "rate": 0, "learning_rate": 0},
+    **{"optimizer": 0, "loss": 1},
+    **{"batch_size": 2, "epochs": 3},
+}
 ACTIVATION_PLACES = {"Dense": 1, "Activation": 0, "LSTM": 1, "GRU": 1, "SimpleRNN": 1}
 KERAS = ("keras", "tf_keras", "tensorflow")
 IMPORT = "import keras"
