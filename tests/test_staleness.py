@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import sys
+from contextlib import nullcontext
 from functools import cache
 
 import pytest
@@ -114,6 +115,16 @@ def test_a_version_counts_where_it_can_change_what_is_written(package, stages):
     assert changed(sources, replaced(lock, rf"^{package}==[\w.]+", f"{package}==9.9.9")) == stages
 
 
+def train_here(workspace, monkeypatch):
+    """Stage train of one row in this process."""
+    read = code.read
+    monkeypatch.setattr(code, "read", lambda: read(workspace))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["train", f"{NAME}/none"])
+    monkeypatch.chdir(workspace)
+    train.main()
+
+
 # --- by DVC ---------------------------------------------------------------------------------------------------------
 
 
@@ -135,28 +146,47 @@ def test_a_training_refuses_code_that_its_row_was_not_composed_with(workspace, m
         trained.append(key)
         return made
 
-    read = code.read
-    monkeypatch.setattr(code, "read", lambda: read(workspace))
     monkeypatch.setattr(recording, "record", trains_while_somebody_edits)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(sys, "argv", ["train", f"{NAME}/none"])
-    monkeypatch.chdir(workspace)
     (workspace / RECORD).unlink()
     with pytest.raises(UserError, match="composed with other training code"):
-        train.main()
+        train_here(workspace, monkeypatch)
     assert trained == [f"{NAME}/none"]
     assert (workspace / RECORD).read_bytes() == before  # what DVC had removed is put back
     restore(workspace)
 
 
-def test_more_seeds_train_the_new_ones_alone(workspace):
-    before = record(workspace)["seeds"]
+def more_seeds(workspace):
     edit(workspace / f"build/rows/{NAME}/none.yaml", r"^seeds: 2$", "seeds: 3")
-    output = run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none")
+    return record(workspace)["seeds"]
+
+
+def assert_more_seeds(workspace, before, output):
     after = record(workspace)["seeds"]
     assert after[:2] == before and [seed["seed"] for seed in after] == [0, 1, 2]
     assert f"{NAME}/none: seeds 2 train, seeds 0, 1 stay" in output
     restore(workspace)
+
+
+def test_more_seeds_train_the_new_ones_alone(workspace, tensorflow, monkeypatch, capsys):
+    """In this process, which has TensorFlow already, and without XLA; DVC has removed the record."""
+    from plain import without_xla
+
+    before = more_seeds(workspace)
+    (workspace / RECORD).unlink()
+    engine = recording.engine
+    monkeypatch.setattr(recording, "engine", lambda *given, **lanes: without_xla(engine(*given, **lanes)))
+    monkeypatch.setattr(recording.runtime, "prepare", lambda *_: "cpu")
+    monkeypatch.setattr(recording.preload, "tensorflow", nullcontext)
+    monkeypatch.setattr(recording.programs, "take", lambda *_: False)
+    train_here(workspace, monkeypatch)
+    assert_more_seeds(workspace, before, capsys.readouterr().out)
+
+
+@pytest.mark.long
+def test_more_seeds_by_dvc(workspace):
+    compose(workspace)
+    before = more_seeds(workspace)
+    assert_more_seeds(workspace, before, run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none"))
 
 
 def test_other_code_and_other_packages_make_stages_stale(workspace):
