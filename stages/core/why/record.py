@@ -88,7 +88,6 @@ class Compiled(_Fact):
     loss_weights: list[float] | None  # one an output
     metrics: list[list[Metric]]  # by output
     weighted_metrics: list[list[Metric]]
-    run_eagerly: bool
     at: Source | None
 
 
@@ -115,7 +114,6 @@ class Budget(_Fact):
 
     epochs: int
     batch_size: int  # 32 where the script says nothing; of the first batch for generators and tf.data
-    batch_size_given: bool
     steps_per_epoch: int | None
     shuffle: bool  # the order is drawn by `fit`; False for generators and tf.data, whose order is their own
     initial_epoch: int
@@ -126,19 +124,7 @@ class Values(_Fact):
 
     name: str  # of the net's input or output
     shape: list[int | None]  # of one sample; None: the length differs and was padded with zeros
-    dtype: str  # as the script gave it
-    minimum: float | None  # None for text and where nothing is finite
-    maximum: float | None
-    mean: float | None
-    std: float | None
     finite: bool  # no NaN, no infinity
-    counts: dict[str, int] | None  # samples by value, where a target has few different values (one-hot: by class)
-    one_hot: bool  # every sample has one 1, all else 0, two columns or more
-    sorted_by_class: bool  # targets: samples stand class by class (or regression targets in order)
-    column_minimum: list[float] | None  # by column, for samples that are vectors (or a number) of up to 4096 columns
-    column_maximum: list[float] | None
-    column_mean: list[float] | None
-    column_std: list[float] | None
 
 
 class Samples(_Fact):
@@ -178,21 +164,15 @@ class Record(_Fact):
     script: str  # absolute path
     arguments: list[str]
     keras: str  # version that the script ran under, like "3.15.1"
-    tensorflow: str
-    python: str
 
     fit: Fit  # the call that was recorded
-    earlier_fits: list[Fit]  # those before it; each was cut to one epoch
-    other_fits: list[Source]  # calls further on in the script, as far as its text shows
-    model_kind: Literal["sequential", "functional", "subclass"]
-    model_name: str
     model_json: str | None  # the net as `keras.models.model_from_json` of Keras 3 reads it; None: see `custom`
     input_shapes: list[list[int | None]]  # with the batch axis; of the data where the net itself does not say
     output_shapes: list[list[int | None]]
     layers: list[Layer]
     parameters: int
     weights: dict[str, list[np.ndarray]]  # at the start of training, by layer of the net, as `layer.get_weights()`
-    weights_origin: Literal["fresh", "loaded", "pretrained", "trained"]  # trained: by an earlier fit, see there
+    weights_origin: Literal["fresh", "loaded", "pretrained", "trained"]  # trained: by an earlier fit, cut to one epoch
 
     compiled: Compiled
     budget: Budget
@@ -204,7 +184,6 @@ class Record(_Fact):
     names: dict[str, str]  # modules and Keras' optimizers and layers where fit is called, by name: {"np": "numpy"}
     seeds: dict[str, int]  # seed by the function that set it, like {"keras.utils.set_random_seed": 42}
     idle_regularizers: list[Regularizer]
-    channels_first: bool
 
     first_step_error: str | None  # what Keras said, in one line, when one batch was trained; None: it trained
     custom: list[str]  # what keeps the net from being rebuilt and trained elsewhere, like "layer Attention"

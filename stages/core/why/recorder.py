@@ -43,12 +43,10 @@ from numpy import savez  # now: a script may put something else in its place
 HERE = Path(__file__).absolute().parent
 DRAW_SECONDS = 60.0  # a generator is drawn no longer than this
 MAX_BYTES = 512 * 2**20  # of one set of samples
-MAX_COLUMNS = 4096  # statistics by column up to this width
 UNKNOWN_STEPS = 10_000  # of a loop that does not say how often it runs, as `while True`
 FEW_SAMPLES = 32  # in a call of `fit` in a loop: the samples of several turns are taken together
 BLOCK = 8192  # samples in one piece of a statistic
 SIMPLE = (bool, int, float, str, type(None), np.generic)
-FIT_CALLS = ("fit", "fit_generator", "train_on_batch")
 KERAS = ("keras", "tf_keras", "tensorflow")  # packages whose classes are Keras' own
 LIBRARIES = ("pandas", "sklearn.preprocessing", "sklearn.externals")  # whose old spellings are understood
 WATCHED = (*("tensorflow", "keras", "tf_keras", "matplotlib"), *LIBRARIES)  # changed as they are imported
@@ -267,21 +265,6 @@ class Code:
             return len(values) if called else None
         except Exception:
             return None
-
-    def fits(self, frame, is_model):
-        """Calls of `fit` in a frame's file, of nets where names tell it; as lists of source facts."""
-        file = frame.f_code.co_filename
-        lines, tree = self.tree(file)
-        scope = {**frame.f_globals, **frame.f_locals}
-        found = []
-        for node in ast.walk(tree or ast.Module([], [])):
-            if not isinstance(node, ast.Call) or getattr(node.func, "attr", None) not in FIT_CALLS:
-                continue
-            owner = scope.get(node.func.value.id) if isinstance(node.func.value, ast.Name) else None
-            words = {keyword.arg for keyword in node.keywords}
-            if is_model(owner) or (owner is None and words & {"epochs", "nb_epoch", "batch_size", "validation_data"}):
-                found.append(self._facts(file, lines, tree, node))
-        return sorted(found, key=lambda source: source["line"])
 
 
 # --- packages that are missing --------------------------------------------------------------------------------------
@@ -594,19 +577,19 @@ def few_samples(x):
 
 
 def classes_of(y):
-    """A class number for every sample, or None where targets are no classes. Also: are they one-hot?"""
+    """A class number for every sample, or None where targets are no classes."""
     if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
         head = y[:BLOCK]
         if ((head == 0) | (head == 1)).all() and (head.sum(axis=1) == 1).all():
             rest = (((block == 0) | (block == 1)).all() and (block.sum(axis=1) == 1).all() for block in blocks(y))
-            return (y.argmax(axis=1), True) if all(rest) else (None, False)
-        return None, False
+            return y.argmax(axis=1) if all(rest) else None
+        return None
     if y.ndim > 2 or (y.ndim == 2 and y.shape[1] != 1):
-        return None, False
+        return None
     values, inverse = np.unique(y.reshape(len(y)), return_inverse=True)
     whole = y.dtype.kind in "biuUS" or (np.isfinite(values).all() and (values == np.round(values)).all())
     few = len(values) <= max(2, min(1000 if whole else 50, len(y) // 3))
-    return (inverse.reshape(-1), False) if few else (None, False)
+    return inverse.reshape(-1) if few else None
 
 
 def kept(samples, limit):
@@ -619,7 +602,7 @@ def kept(samples, limit):
     draw = np.random.RandomState(0)
     groups = [np.arange(total)]
     if len(samples.y) == 1:
-        classes, _ = classes_of(samples.y[0])
+        classes = classes_of(samples.y[0])
         if classes is not None:
             groups = [np.flatnonzero(classes == number) for number in np.unique(classes)]
     parts = [draw.choice(group, max(1, limit * len(group) // total), replace=False) for group in groups]
@@ -627,74 +610,15 @@ def kept(samples, limit):
 
 
 def blocks(array):
-    """An array in pieces of `BLOCK` samples: a statistic must not copy all of it."""
+    """An array in pieces of `BLOCK` samples: what looks at all of it must not copy all of it."""
     return (array[start : start + BLOCK] for start in range(0, len(array), BLOCK))
 
 
-def values_of(array, name, ragged=False, target=False):
+def values_of(array, name, ragged=False):
     """Facts on one input or output over all its samples: the fields of `record.Values`."""
     shape = [None, *array.shape[2:]] if ragged else list(array.shape[1:])
-    facts = dict.fromkeys(("minimum", "maximum", "mean", "std", "counts"))
-    facts.update(dict.fromkeys(("column_minimum", "column_maximum", "column_mean", "column_std")))
-    facts.update(name=name, shape=shape, dtype=str(array.dtype), finite=True, one_hot=False, sorted_by_class=False)
-    if array.dtype.kind in "biuf":
-        facts.update(numbers_of(array))
-    if target:
-        classes, facts["one_hot"] = classes_of(array)
-        if classes is not None:
-            facts.update(counts_of(array, classes, facts["one_hot"]))
-        elif array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
-            steps = np.diff(array.reshape(-1))
-            facts["sorted_by_class"] = bool(len(steps) > 8 and ((steps >= 0).all() or (steps <= 0).all()))
-    return facts
-
-
-def counts_of(array, classes, one_hot):
-    names = np.arange(array.shape[1]) if one_hot else np.unique(array.reshape(len(array)))
-    counts = np.bincount(classes, minlength=len(names))
-    changes = int((np.diff(classes) != 0).sum())
-    present = int((counts > 0).sum())
-    labels = [str(int(name)) if array.dtype.kind in "biuf" and name == int(name) else str(name) for name in names]
-    in_order = present > 1 and changes == present - 1 and len(classes) >= 4 * present
-    return {"counts": dict(zip(labels, counts.tolist())), "sorted_by_class": in_order}
-
-
-def numbers_of(array):
-    """Minimum, maximum, mean and deviation over all finite values, and by column for vectors; in float64."""
-    columns = array.shape[1] if array.ndim == 2 else 1
-    by_column = array.ndim <= 2 and columns <= MAX_COLUMNS
-    wide = columns if by_column else 1
-    low, high = np.full(wide, np.inf), np.full(wide, -np.inf)
-    total, square, count = np.zeros(wide), np.zeros(wide), np.zeros(wide)
-    finite = True
-
-    def pieces():
-        for block in blocks(array):
-            piece = np.asarray(block, "float64").reshape(-1, wide)
-            good = np.isfinite(piece)
-            yield piece, good
-
-    for piece, good in pieces():
-        finite = finite and bool(good.all())
-        low = np.minimum(low, np.where(good, piece, np.inf).min(axis=0))
-        high = np.maximum(high, np.where(good, piece, -np.inf).max(axis=0))
-        total += np.where(good, piece, 0.0).sum(axis=0)
-        count += good.sum(axis=0)
-    if not count.sum():
-        return {"finite": False}
-    mean = total.sum() / count.sum()
-    column_mean = total / np.maximum(count, 1)
-    spread = 0.0
-    for piece, good in pieces():  # a second pass: exact for values that are large beside their spread
-        square += np.where(good, (piece - column_mean) ** 2, 0.0).sum(axis=0)
-        spread += float(np.where(good, (piece - mean) ** 2, 0.0).sum())
-    facts = {"finite": finite, "minimum": float(low.min()), "maximum": float(high.max()), "mean": float(mean)}
-    facts["std"] = math.sqrt(spread / count.sum())
-    if by_column and (count > 0).all():
-        deviations = np.sqrt(square / count)
-        for key, row in (("minimum", low), ("maximum", high), ("mean", column_mean), ("std", deviations)):
-            facts["column_" + key] = [float(value) for value in row]
-    return facts
+    finite = array.dtype.kind != "f" or all(bool(np.isfinite(block).all()) for block in blocks(array))
+    return {"name": name, "shape": shape, "finite": finite}
 
 
 def data_facts(samples, names, limit, prefix, arrays):
@@ -709,7 +633,7 @@ def data_facts(samples, names, limit, prefix, arrays):
     named = _fitting(names[0], len(samples.x)), _fitting(names[1], len(samples.y))
     return {
         "inputs": [values_of(a, named[0][i], ragged=i in samples.ragged) for i, a in enumerate(samples.x)],
-        "targets": [values_of(a, named[1][i], target=True) for i, a in enumerate(samples.y)],
+        "targets": [values_of(a, named[1][i]) for i, a in enumerate(samples.y)],
         "samples": {"total": samples.total, "kept": samples.drawn if index is None else len(index)},
         "origin": samples.origin,
     }
@@ -1147,7 +1071,6 @@ def compile_facts(keras, given, model, names):
         "loss_weights": weights,
         "metrics": [[metric_facts(metric) for metric in row] for row in metrics[0]],
         "weighted_metrics": [[metric_facts(metric) for metric in row] for row in metrics[1]],
-        "run_eagerly": bool(given.get("run_eagerly")),
         "at": given.get("at"),
     }
 
@@ -1211,7 +1134,6 @@ class Recorder:
         self.loops = set()  # lines of train_on_batch loops that were passed over
         self.translated, self.stand_ins, self.notes, self.questions = [], [], [], []
         self.absent = AbsentPackages()
-        self.keras = None
 
     # - patches
 
@@ -1474,9 +1396,6 @@ class Recorder:
 
     # - what the script does
 
-    def is_model(self, value):
-        return self.keras is not None and isinstance(value, self.keras.Model)
-
     def wanted(self, index, net, at):
         """Whether a call is the one to record: the first, the n-th, or that of the net with this name."""
         fit = self.options.fit
@@ -1504,7 +1423,6 @@ class Recorder:
         }
 
     def on_fit(self, keras, net, fit, arguments):
-        self.keras = keras
         if isinstance(given := arguments.get("callbacks"), (list, tuple)):
             arguments = {**arguments, "callbacks": [item for item in given if not isinstance(item, Absent)]}
         if self.batches is not None and self.batches["net"] is net:
@@ -1549,7 +1467,6 @@ class Recorder:
 
     def on_batch(self, keras, net, train, arguments):
         """One step of a loop over `train_on_batch`: collect its batches until an epoch is full."""
-        self.keras = keras
         frame, call = self.call_facts(net, "train_on_batch")
         line = (call["at"] or {}).get("line")
         state = self.batches
@@ -1702,11 +1619,8 @@ class Recorder:
             arrays.update({f"p{number}_{position}": array for position, array in enumerate(group)})
         facts["idle_regularizers"] = self.idle(net)
         self.judge(net, facts)
-        facts.update(fit=call, earlier_fits=self.fits[:-1] if call is self.fits[-1] else self.fits[: call["index"] - 1])
-        seen = {(fit["at"] or {}).get("line") for fit in self.fits}
-        others = self.code.fits(frame, self.is_model) if frame is not None else []
-        facts["other_fits"] = [source for source in others if source["line"] not in seen]
-        facts.update(self.surroundings(keras), reached_fit=True, first_step_error=None, first_step_tried=False)
+        facts.update(self.surroundings(keras), fit=call)
+        facts.update(reached_fit=True, first_step_error=None, first_step_tried=False)
         savez(self.options.out / "arrays.npz", **arrays)
         self.write(facts)
         if train is not None:
@@ -1723,15 +1637,12 @@ class Recorder:
         origins = [self.origins.get(layer) for layer in every]
         known = [origin for origin in ("trained", "loaded", "pretrained") if origin in origins]
         return {
-            "model_kind": net.kind,
-            "model_name": model.name,
             "model_json": text,
             "input_shapes": inputs,
             "output_shapes": outputs,
             "layers": layers,
             "parameters": int(model.count_params()),
             "weights_origin": known[0] if known else "fresh",
-            "channels_first": any(getattr(layer, "data_format", None) == "channels_first" for layer in every),
         }
 
     @staticmethod
@@ -1780,12 +1691,8 @@ class Recorder:
         return found
 
     def surroundings(self, keras):
-        tensorflow = sys.modules.get("tensorflow")
-        version = getattr(keras, "__version__", None) or "2"
         return {
-            "keras": version,
-            "tensorflow": getattr(tensorflow, "__version__", "none"),
-            "python": sys.version.split()[0],
+            "keras": getattr(keras, "__version__", None) or "2",
             "seeds": self.seeds,
             "translated": self.translated,
             "stand_ins": self.stand_ins,
@@ -1944,7 +1851,6 @@ def budget_facts(arguments, samples, batch_size):
     return {
         "epochs": int(arguments.get("epochs") or 1),
         "batch_size": first if batches else int(batch_size or 32),
-        "batch_size_given": batches or bool(batch_size),
         "steps_per_epoch": None if steps is None else int(steps),
         "shuffle": bool(shuffle) and not batches,
         "initial_epoch": int(arguments.get("initial_epoch") or 0),

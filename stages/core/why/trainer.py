@@ -10,7 +10,6 @@ import copy
 import gc
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,14 +33,6 @@ JUDGED = MOST_HELD_OUT
 
 CALL_SECONDS = 0.5
 """About so long a compiled call takes, so that a deadline is kept."""
-
-
-@dataclass(frozen=True)
-class Judge:
-    """How predictions are scored."""
-
-    skill: Callable[[Setup, np.ndarray, np.ndarray], float]
-    one_answer: Callable[[Setup, np.ndarray], bool]
 
 
 @dataclass
@@ -68,19 +59,7 @@ def outcome(case: Case, trial: Trial, deadline: float) -> Outcome:
         return Outcome(error=first_line(error))
     keras.backend.clear_session()
     gc.collect()
-    return train(setup, data, trial.seeds, trial.steps, limit, judge(task), trial.goal)
-
-
-def judge(task: Task) -> Judge:
-    """How the first output is judged."""
-
-    def skill(setup: Setup, y: np.ndarray, p: np.ndarray) -> float:
-        return tasks.skill(task, y, p, nets.output_activation(setup.net), setup.from_logits)
-
-    def one_answer(setup: Setup, p: np.ndarray) -> bool:
-        return tasks.one_answer(task, p, nets.output_activation(setup.net), setup.from_logits)
-
-    return Judge(skill, one_answer)
+    return train(setup, data, trial.seeds, trial.steps, limit, task, trial.goal)
 
 
 def train(
@@ -89,7 +68,7 @@ def train(
     seeds: tuple[int, ...],
     steps: int | None,
     limit: Time,
-    judge: Judge,
+    task: Task,
     goal: float = 2.0,
 ) -> Outcome:
     """Train a setup with several seeds.
@@ -101,11 +80,11 @@ def train(
     """
     asked = setup.epochs * steps_in_epoch(setup, data.n)
     try:
-        program = Program(setup, data)
+        program = Program(setup, data, task)
         most = program.affordable(min(asked, steps or asked), len(seeds), limit)
         runs = []
         for seed in seeds:
-            run = program.run(seed, most, limit, judge, goal)
+            run = program.run(seed, most, limit, goal)
             if run is None:
                 break
             runs.append(run)
@@ -133,10 +112,11 @@ def first_line(error: Exception) -> str:
 
 
 class Program:
-    """A setup's compiled loop over its data."""
+    """A setup's compiled loop over its data, and how its first output does at a task."""
 
-    def __init__(self, setup: Setup, data: Data):
-        self.setup, self.data = setup, data
+    def __init__(self, setup: Setup, data: Data, task: Task):
+        self.setup, self.data, self.task = setup, data, task
+        self.reading = nets.output_activation(setup.net), setup.from_logits  # how outputs are read
         self.model = self._model(0)
         self.model.compile(
             optimizer=keras.optimizers.get(
@@ -210,7 +190,7 @@ class Program:
             steps = -(-steps // 2)
         return steps
 
-    def run(self, seed: int, steps: int, limit: Time, judge: Judge, goal: float) -> Run | None:
+    def run(self, seed: int, steps: int, limit: Time, goal: float) -> Run | None:
         """Train one seed; None if the time ends first."""
         for variable, value in zip(self.model.variables, self._model(seed).variables, strict=True):
             variable.assign(value)
@@ -229,12 +209,13 @@ class Program:
                 finite = bool(np.isfinite(losses[-1]))
                 done += len(batches)
             last = done >= steps or not finite
-            curve.append((done, float(np.mean(losses)), self._skill(judge, last=last)))
+            curve.append((done, float(np.mean(losses)), self._skill(JUDGED if last else JUDGED // 4)))
             good = good + 1 if curve[-1][2] >= goal else 0
-        train, held_out = self._predict(self.data.x, JUDGED), self._held_out(judge)
-        value = judge.skill(self.setup, self._judged(self.data.y), train)
+        train, held_out = self._predict(self.data.x, JUDGED), self._held_out()
+        value = tasks.skill(self.task, self._judged(self.data.y), train, *self.reading)
         finite = finite and bool(np.isfinite(train).all())
-        return Run(seed, value, held_out, done, tuple(curve), finite, judge.one_answer(self.setup, train), self._dead())
+        one_answer = tasks.one_answer(self.task, train, *self.reading)
+        return Run(seed, value, held_out, done, tuple(curve), finite, one_answer, self._dead())
 
     def _call_size(self) -> int:
         """Steps in a call: a power of two, by how long a step takes."""
@@ -250,15 +231,14 @@ class Program:
         self.traced = True
         return loss
 
-    def _skill(self, judge: Judge, last: bool) -> float:
-        few = JUDGED if last else JUDGED // 4
-        return judge.skill(self.setup, self._judged(self.data.y, few), self._predict(self.data.x, few))
+    def _skill(self, most: int) -> float:
+        return tasks.skill(self.task, self._judged(self.data.y, most), self._predict(self.data.x, most), *self.reading)
 
-    def _held_out(self, judge: Judge) -> float | None:
+    def _held_out(self) -> float | None:
         if not self.data.y_held_out:
             return None
         y = self._judged(self.data.y_held_out)
-        return judge.skill(self.setup, y, self._predict(self.data.x_held_out, JUDGED))
+        return tasks.skill(self.task, y, self._predict(self.data.x_held_out, JUDGED), *self.reading)
 
     def _judged(self, y: tuple[np.ndarray, ...], most: int = JUDGED) -> np.ndarray:
         return y[0][some(len(y[0]), most)]
