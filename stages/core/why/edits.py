@@ -69,6 +69,22 @@ def edits(record: Record, case: Case, changes: Collection[Change]) -> list[Edit]
     found: dict[Source, list[tuple[str, Value]]] = {}
     loose: list[str] = []
     kinds = {change.kind for change in changes}
+    _change_layers(record, before, after, "thaw" in kinds, found, loose)
+    names = _names(record, record.compiled.at)
+    if settings := _compile_differences(before, after, names):
+        _put(found, loose, record.compiled.at, settings, "model.compile({})")
+    data = data_edit(record, case, after, kinds)
+    _change_fit(record, before, after, found, loose)
+    if data.lines and record.fit.at:
+        found.setdefault(record.fit.at, [])
+    elif data.lines:
+        loose = [*data.lines, *loose]
+    result = _placed(found, record.fit.at, data) + [Edit(None, 0, "", line) for line in loose if line]
+    return sorted(result, key=lambda edit: (edit.file is None, edit.file or "", edit.line, bool(edit.before)))
+
+
+def _change_layers(record: Record, before: Setup, after: Setup, thaw: bool, found: dict, loose: list[str]) -> None:
+    """Put changes of layers to the calls that made them, into `found`; the others into `loose`."""
     sources = {layer.name: layer.at for layer in record.layers}
     for name, settings in layer_differences(before, after).items():
         at = sources.get(name)
@@ -78,12 +94,12 @@ def edits(record: Record, case: Case, changes: Collection[Change]) -> list[Edit]
         elif given:
             loose.append(_snippet(name, given, after))
     frozen = [layer["config"] for layer in nets.layers(before.net) if layer["config"].get("trainable") is False]
-    if "thaw" in kinds and not all(_says_trainable(sources.get(config["name"])) for config in frozen):
+    if thaw and not all(_says_trainable(sources.get(config.get("name"))) for config in frozen):
         loose.append(f"# before compile: {owner(record)}.trainable = True, or take away what sets trainable = False")
-    names = _names(record, record.compiled.at)
-    if settings := _compile_differences(before, after, names):
-        _put(found, loose, record.compiled.at, settings, "model.compile({})")
-    data = data_edit(record, case, after, kinds)
+
+
+def _change_fit(record: Record, before: Setup, after: Setup, found: dict, loose: list[str]) -> None:
+    """Put changes of how long and in which batches the net trains where `fit` is called, or into `loose`."""
     turns = record.fit.turns
     if turns > 1 and after.epochs != before.epochs:
         each = math.ceil(after.epochs / turns)
@@ -96,12 +112,6 @@ def edits(record: Record, case: Case, changes: Collection[Change]) -> list[Edit]
         taken = called(record) in ("fit", "fit_generator", "")  # others know neither epochs nor batches
         form = "# in place of the loop over train_on_batch: " if record.fit.method == "train_on_batch" else ""
         _put(found, loose, record.fit.at if taken else None, settings, form + "model.fit(…, {})")
-    if data.lines and record.fit.at:
-        found.setdefault(record.fit.at, [])
-    elif data.lines:
-        loose = [*data.lines, *loose]
-    result = _placed(found, record.fit.at, data) + [Edit(None, 0, "", line) for line in loose if line]
-    return sorted(result, key=lambda edit: (edit.file is None, edit.file or "", edit.line, bool(edit.before)))
 
 
 def _names(record: Record, at: Source | None) -> dict[str, str]:
