@@ -60,7 +60,7 @@ def digests(sources, lock):
 
 
 @cache
-def before():
+def unedited():
     sources, _ = code.read()
     lock = (code.ROOT / "requirements.lock").read_text(encoding="utf-8")
     return sources, lock, digests(sources, lock)
@@ -73,8 +73,8 @@ def replaced(text, old, new):
 
 
 def changed(sources, lock):
-    """The stages that run other code, or under other packages, than before."""
-    return {stage for stage, digest in digests(sources, lock).items() if digest != before()[2][stage]}
+    """The stages that run other code, or under other packages."""
+    return {stage for stage, digest in digests(sources, lock).items() if digest != unedited()[2][stage]}
 
 
 # --- by the digests -------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def changed(sources, lock):
     ],
 )
 def test_code_that_can_change_a_record_is_part_of_every_row(module, old, new):
-    sources, lock, _ = before()
+    sources, lock, _ = unedited()
     name = f"stages.core.{module}"
     assert "train" in changed({**sources, name: replaced(sources[name], old, new)}, lock)
 
@@ -111,7 +111,7 @@ def test_code_that_can_change_a_record_is_part_of_every_row(module, old, new):
     ],
 )
 def test_a_version_counts_where_it_can_change_what_is_written(package, stages):
-    sources, lock, _ = before()
+    sources, lock, _ = unedited()
     assert changed(sources, replaced(lock, rf"^{package}==[\w.]+", f"{package}==9.9.9")) == stages
 
 
