@@ -5,6 +5,7 @@ import json
 import os
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -783,6 +784,18 @@ def test_arguments_that_keras_1_let_any_optimizer_have_do_nothing(folder):
     assert found.compiled.optimizer.config["learning_rate"] == 1.0
     assert "rho" not in found.compiled.optimizer.config
     assert any("rho= of Adagrad" in spelling for spelling in found.translated)
+
+
+def test_where_a_script_set_a_seed_every_epoch_has_one_order_as_in_keras_3(folder):
+    from stages.core.why.trainer import Order
+
+    text = f"import keras\nkeras.utils.set_random_seed(1)\n{ADAPTED}"
+    setup, data = from_record(record(write(folder, "seeded.py", text)))
+    whole = replace(setup, batch_size=data.n)
+    first, second = Order(whole, data.n, 0).take(2)
+    assert np.array_equal(first, second) and not np.array_equal(first, np.sort(first))
+    first, second = Order(replace(whole, one_order=False), data.n, 0).take(2)
+    assert not np.array_equal(first, second)
 
 
 def test_what_no_seed_draws_is_kept(folder):

@@ -1,4 +1,4 @@
-"""The search, with a trainer that only looks its answers up, and twice with real nets."""
+"""The search, with a trainer that only looks its answers up, and once with a real net."""
 
 from dataclasses import replace
 from itertools import combinations, permutations

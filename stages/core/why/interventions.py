@@ -417,15 +417,6 @@ def _no_penalty(layer: nets.Layer) -> None:
         layer["config"].update(l1=0.0, l2=0.0)
 
 
-def _weaken(layer: nets.Layer, factor: float) -> None:
-    for key in nets.PENALTIES:
-        penalty = layer["config"].get(key)
-        if isinstance(penalty, dict):
-            for name, value in penalty["config"].items():
-                if isinstance(value, int | float):
-                    penalty["config"][name] = value * factor
-
-
 def _thaw(layer: nets.Layer) -> None:
     layer["config"]["trainable"] = True
 

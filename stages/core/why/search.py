@@ -26,7 +26,6 @@ from stages.core.why import interventions
 from stages.core.why import net as nets
 from stages.core.why.interventions import Change
 from stages.core.why.reference import Reference
-from stages.core.why.setup import steps_in_epoch
 from stages.core.why.symptoms import CERTAIN, Symptom
 from stages.core.why.trial import Case, Outcome, Run, Trial
 
@@ -761,8 +760,3 @@ def _rising(tried: Tried) -> bool:
     """Whether skill is still growing at the end, in the median seed."""
     gains = [run.curve[-1][2] - run.curve[len(run.curve) // 2][2] for run in tried.runs if len(run.curve) > 1]
     return bool(gains) and float(np.median(gains)) > 0.02
-
-
-def steps_asked(case: Case) -> int:
-    """Optimizer steps that the script asks for."""
-    return case.setup.epochs * steps_in_epoch(case.setup, case.data.n)

@@ -40,6 +40,7 @@ class Setup:
     epochs: int
     batch_size: int
     shuffle: bool = True
+    one_order: bool = False  # every epoch takes the samples in the first one's, as Keras 3 does where a seed is set
     steps_per_epoch: int | None = None
     loss_weights: tuple[float, ...] | None = None
     class_weight: dict[int, float] | None = None
@@ -114,6 +115,7 @@ def from_record(record: Record) -> tuple[Setup, Data]:
         epochs=max(1, record.budget.epochs - record.budget.initial_epoch),
         batch_size=record.budget.batch_size,
         shuffle=record.budget.shuffle,
+        one_order=record.repeats_order,
         steps_per_epoch=record.budget.steps_per_epoch,
         loss_weights=compiled.loss_weights and tuple(compiled.loss_weights),
         class_weight=record.class_weight,

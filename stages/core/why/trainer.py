@@ -273,19 +273,21 @@ class Program:
 
 
 class Order:
-    """The order in which batches take samples: as `fit` does, drawn anew for every epoch."""
+    """The order in which batches take samples: as `fit` does, anew for every epoch unless the script set a seed."""
 
     def __init__(self, setup: Setup, n: int, seed: int):
         self.size = min(setup.batch_size, n)
-        self.n, self.shuffle = n, setup.shuffle
+        self.n, self.setup = n, setup
         self.random = np.random.default_rng([seed, 7])
+        self.epoch: np.ndarray | None = None
         self.rest = np.zeros(0, np.int64)
 
     def take(self, batches: int) -> np.ndarray:
         """Places of the samples in the next batches, int32 (batches, size); a batch may span two epochs."""
         while len(self.rest) < batches * self.size:
-            epoch = self.random.permutation(self.n) if self.shuffle else np.arange(self.n)
-            self.rest = np.concatenate([self.rest, epoch])
+            if self.epoch is None or not self.setup.one_order:
+                self.epoch = self.random.permutation(self.n) if self.setup.shuffle else np.arange(self.n)
+            self.rest = np.concatenate([self.rest, self.epoch])
         taken, self.rest = self.rest[: batches * self.size], self.rest[batches * self.size :]
         return taken.reshape(batches, self.size).astype(np.int32)
 
