@@ -17,7 +17,7 @@ import pandas as pd
 from stages.core.base.errors import UserError, run, together
 from stages.core.base.files import check_texts, write_atomically
 from stages.core.base.locks import in_turn
-from stages.core.config.yaml import read_yaml
+from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.figures import draw
 from stages.core.records import records
 from stages.core.results import tables
@@ -65,7 +65,7 @@ def _read_study(name: str) -> dict[str, Any]:
     path = STUDIES / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
-    return read_yaml(path)
+    return read_resolved(path)
 
 
 def _distances(study: dict[str, Any], frames: Frames) -> pd.DataFrame:

@@ -29,7 +29,6 @@ CONTESTANTS = {
     "nets of dense layers; timed without the first call",
 }
 RIVALS = ("fit", "fit_tuned", "jax")
-TOGETHER = (STAGE, ENGINE, "jax")  # they train all seeds side by side
 RECORDED = 60  # epochs of which the engine records figures, about
 
 

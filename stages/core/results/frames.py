@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from stages.core.base.errors import UserError
-from stages.core.config.yaml import read_yaml
+from stages.core.config.yaml import read_resolved
 from stages.core.results import checked_csv
 from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
@@ -43,7 +43,7 @@ def read_study(name: str, build: Path) -> dict[str, Any]:
     for path in (build / "studies" / f"{name}.yaml", build / "answers" / f"{name}.yaml"):
         if not path.is_file():
             raise UserError(f"{path}: is missing; `dvc repro compose` writes it")
-        study |= read_yaml(path)
+        study |= read_resolved(path)
     return study
 
 
