@@ -382,7 +382,7 @@ def test_the_learning_rate_rows_say_whether_the_harm_is_theirs(slow, expected):
     assert [
         judgement(text, one) for one in ("The harm is the learning rate's", "At 0.0001 it costs nothing")
     ] == expected
-    assert ("Try a lower learning rate first" in text) == (expected[0] == "Holds.")
+    assert ("The learning rate is too high for a net with L2(0.01)" in text) == (expected[0] == "Holds.")
 
 
 def test_deep_cnn():
