@@ -208,6 +208,13 @@ def test_figures_have_an_order_and_texts_in_all_languages_but_numbers():
         drawings.drawings({"curves": b"<svg"}, "toy", TRANSLATOR, looks)
 
 
+def test_neighbouring_groups_of_one_look_are_one_and_nothing_changes_its_place():
+    marks = "".join(f'<g clip-path="url(#p{clip:010x})"><use x="{x}"/></g>' for x, clip in enumerate((1, 1, 2, 1)))
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg">{marks}</svg>'.encode()
+    (shown,) = drawings.drawings({"curves": svg}, "toy", TRANSLATOR, drawings.Looks())
+    assert re.findall(r"<g|x=\"\d\"", shown.svg) == ["<g", 'x="0"', 'x="1"', "<g", 'x="2"', "<g", 'x="3"']
+
+
 def cells(of_study, column):
     """Texts of a column of the comparison in English, without tags."""
     rows = answers.rows_of(of_study.study, of_study.frames)

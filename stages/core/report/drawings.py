@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -109,8 +109,22 @@ def _inlined(root: ElementTree.Element, label: str, translator: Translator, look
             look = tuple((key, element.attrib.pop(key)) for key in group if key in element.attrib)
             if look:
                 element.set("class", " ".join(filter(None, (element.get("class"), looks[look]))))
+    for parent in list(root.iter()):
+        parent[:] = _joined(parent)
     root.attrib |= {"role": "img", "aria-labelledby": label}
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
+    return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))
+
+
+def _joined(elements: Iterable[ElementTree.Element]) -> list[ElementTree.Element]:
+    """Neighbouring groups of one look as one: Matplotlib puts every marker into a group of its own."""
+    found: list[ElementTree.Element] = []
+    for element in elements:
+        last = found[-1] if found else None
+        if last is not None and element.tag == last.tag == f"{{{NAMESPACE}}}g" and element.attrib == last.attrib:
+            last.extend(element)
+        else:
+            found.append(element)
+    return found
 
 
 def _in_all(text: ElementTree.Element, translator: Translator) -> list[ElementTree.Element]:
