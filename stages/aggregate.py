@@ -18,7 +18,7 @@ from stages.core.config.validation import validate
 from stages.core.config.yaml import read_resolved, read_yaml
 from stages.core.records import records
 from stages.core.results import tables
-from stages.core.results.checked_csv import to_csv
+from stages.core.results.checked_csv import read, to_csv
 from stages.core.results.table_schemas import CURVES, SEEDS, TABLE, WEIGHTS
 
 BUILD, RESULTS = Path("build"), Path("results")
@@ -63,8 +63,8 @@ def aggregate(name: str) -> dict[Path, str]:
     folder = RESULTS / "tables"
     texts = {folder / file: to_csv(frame, schema, str(folder / file)) for file, (frame, schema) in frames.items()}
     # Whatever is said elsewhere is said of the CSV's digits, so that no two files round one number differently.
-    table = tables.read_table(texts[folder / f"{name}.csv"])
-    curves = tables.read_curves(texts[folder / f"{name}_curves.csv"])
+    table = read(texts[folder / f"{name}.csv"], TABLE, "table")
+    curves = read(texts[folder / f"{name}_curves.csv"], CURVES, "curves")
     return {
         **texts,
         folder / f"{name}.md": tables.to_markdown(study, table, curves),

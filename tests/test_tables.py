@@ -16,7 +16,7 @@ from stages.core.base.errors import UserError
 from stages.core.base.files import first_difference
 from stages.core.base.text import escape
 from stages.core.results import diagnosis, statistics, tables
-from stages.core.results.checked_csv import to_csv
+from stages.core.results.checked_csv import read, to_csv
 from stages.core.results.table_schemas import CURVES, OVERVIEW, SEEDS, TABLE, WEIGHTS
 
 NAN = math.nan
@@ -178,7 +178,7 @@ def test_seeds_hold_every_value_behind_the_means(example):
     assert means.tolist() == pytest.approx(example[1]["mean"].tolist())
     text = to_csv(seeds, SEEDS, "seeds")
     assert "toy,linear,1,accuracy,0.97,,,0.5,,0.5,0,,0,0,,,,,0,adam,0.001,0,2\n" in text  # one that is not finite
-    assert to_csv(tables.read_seeds(text), SEEDS, "seeds") == text
+    assert to_csv(read(text, SEEDS, "seeds"), SEEDS, "seeds") == text
 
 
 def test_weights_hold_the_norms_over_the_finite_seeds():
@@ -192,7 +192,7 @@ def test_weights_hold_the_norms_over_the_finite_seeds():
     assert lost[0] == 0 and np.isnan(lost[1:]).all()
     text = to_csv(weights.reset_index()[list(WEIGHTS.columns)], WEIGHTS, "weights")
     assert text.endswith("toy,none,dense_2/bias,0,,\n")
-    assert to_csv(tables.read_weights(text), WEIGHTS, "weights") == text
+    assert to_csv(read(text, WEIGHTS, "weights"), WEIGHTS, "weights") == text
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_prediction_interval_ends_where_the_metric_does(metric, values, ends):
     whole = statistics.prediction_interval(values)
     expected = [plain if end is None else end for plain, end in zip(whole, ends, strict=True)]
     assert table.loc[0, ["prediction_low", "prediction_high"]].tolist() == pytest.approx(expected)
-    assert tables.read_table(csv_of(table)).loc[0, "prediction_high"] == pytest.approx(expected[1], rel=1e-5)
+    assert read(csv_of(table), TABLE, "table").loc[0, "prediction_high"] == pytest.approx(expected[1], rel=1e-5)
 
 
 # --- numbers that tell nothing
@@ -231,8 +231,8 @@ def test_everything_survives_seeds_that_tell_nothing(metric, seeds, value):
     configs = {row: a_config(row=row, seeds=seeds) for row in study["rows"]}
     summaries = {row: a_summary(config=config, metric=metric, test=value) for row, config in configs.items()}
     table, curves = assembled(study, summaries)
-    l2 = tables.read_table(csv_of(table)).set_index("row").loc["l2"]
-    tables.read_curves(to_csv(curves, CURVES, "curves"))
+    l2 = read(csv_of(table), TABLE, "table").set_index("row").loc["l2"]
+    read(to_csv(curves, CURVES, "curves"), CURVES, "curves")
     markdown = tables.to_markdown(study, table, curves)
     assert l2[["difference_low", "difference_high", "p_value", "p_holm", "effect_size", "prediction_low"]].isna().all()
     assert l2["reproduced"] == ""
@@ -245,9 +245,9 @@ def test_everything_survives_seeds_that_tell_nothing(metric, seeds, value):
 def test_csv_is_read_as_it_was_written(example):
     _, table, curves = example
     text = csv_of(table)
-    assert csv_of(tables.read_table(text)) == text
+    assert csv_of(read(text, TABLE, "table")) == text
     curves_text = to_csv(curves, CURVES, "curves")
-    assert to_csv(tables.read_curves(curves_text), CURVES, "curves") == curves_text
+    assert to_csv(read(curves_text, CURVES, "curves"), CURVES, "curves") == curves_text
 
 
 def test_csv_holds_plain_numbers(example):
@@ -269,7 +269,7 @@ def test_labels_stay_text(label):
     study = a_study(("none",))
     study["rows"]["none"]["label"] = label
     table, _ = assembled(study, {"none": a_summary()})
-    assert tables.read_table(csv_of(table)).loc[0, "label"] == label
+    assert read(csv_of(table), TABLE, "table").loc[0, "label"] == label
 
 
 def _edit(text, column, row, value):
@@ -305,46 +305,46 @@ def _edit(text, column, row, value):
 )
 def test_a_value_out_of_range_is_refused_in_one_line(example, column, value):
     with pytest.raises(UserError, match=r"^some\.csv: toy/") as error:
-        tables.read_table(_edit(csv_of(example[1]), column, "l2", value), "some.csv")
+        read(_edit(csv_of(example[1]), column, "l2", value), TABLE, "some.csv")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("column", "value"), [("mean", "good"), ("n", "three"), ("n", ""), ("n", "3.5")])
 def test_text_in_place_of_a_number_is_refused(example, column, value):
     with pytest.raises(UserError, match=r"^some\.csv: is not a table"):
-        tables.read_table(_edit(csv_of(example[1]), column, "l2", value), "some.csv")
+        read(_edit(csv_of(example[1]), column, "l2", value), TABLE, "some.csv")
 
 
 def test_a_missing_column_is_refused_and_named(example):
     text = pd.read_csv(pd.io.common.StringIO(csv_of(example[1]))).drop(columns=["sd", "p_holm"]).to_csv(index=False)
     with pytest.raises(UserError, match=r"^some\.csv: has no column sd, p_holm$"):
-        tables.read_table(text, "some.csv")
+        read(text, TABLE, "some.csv")
 
 
 def test_other_columns_or_another_order_are_refused(example):
     text = csv_of(example[1])
     with pytest.raises(UserError, match=r"^some\.csv: has the columns"):
-        tables.read_table("row,study" + text.removeprefix("study,row"), "some.csv")
+        read("row,study" + text.removeprefix("study,row"), TABLE, "some.csv")
     with pytest.raises(UserError, match=r"^some\.csv: has the columns"):
-        tables.read_table(re.sub("$", ",x", text, flags=re.MULTILINE), "some.csv")
+        read(re.sub("$", ",x", text, flags=re.MULTILINE), TABLE, "some.csv")
 
 
 def test_a_row_twice_is_refused_and_named(example):
     text = csv_of(example[1])
     with pytest.raises(UserError, match=r"^some\.csv: toy/l2 appears twice"):
-        tables.read_table(text + text.splitlines()[2] + "\n", "some.csv")
+        read(text + text.splitlines()[2] + "\n", TABLE, "some.csv")
     curves = to_csv(example[2], CURVES, "curves")
     with pytest.raises(UserError, match=r"^some\.csv: toy/none/1/loss appears twice"):
-        tables.read_curves(curves + curves.splitlines()[1] + "\n", "some.csv")
+        read(curves + curves.splitlines()[1] + "\n", CURVES, "some.csv")
 
 
 @pytest.fixture
 def others():
-    """CSV of the seeds and of the weights, with the function that reads it."""
+    """CSV of the seeds and of the weights, with its schema."""
     study, summaries = rows_of_a_study()
     frames = (tables.seeds_table(study, summaries), SEEDS), (tables.weights_table(study, summaries), WEIGHTS)
     seeds, weights = (to_csv(frame, schema, "some.csv") for frame, schema in frames)
-    return {"seeds": (seeds, tables.read_seeds), "weights": (weights, tables.read_weights)}
+    return {"seeds": (seeds, SEEDS), "weights": (weights, WEIGHTS)}
 
 
 @pytest.mark.parametrize(
@@ -365,18 +365,18 @@ def others():
     ],
 )
 def test_bad_seeds_and_weights_are_refused_in_one_line(others, table, old, new, reason):
-    text, read = others[table]
+    text, schema = others[table]
     assert old in text
     with pytest.raises(UserError, match=rf"^some\.csv: {reason}") as error:
-        read(text.replace(old, new, 1), "some.csv")
+        read(text.replace(old, new, 1), schema, "some.csv")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "<html></html>", "study\n\x00", '"'])
 def test_what_is_no_table_is_refused_in_one_line(text):
-    for read in (tables.read_table, tables.read_curves, tables.read_seeds, tables.read_weights):
+    for schema in (TABLE, CURVES, SEEDS, WEIGHTS):
         with pytest.raises(UserError, match=r"^some\.csv: ") as error:
-            read(text, "some.csv")
+            read(text, schema, "some.csv")
         assert "\n" not in str(error.value)
 
 
@@ -450,7 +450,7 @@ def test_a_column_without_a_figure_is_not_shown():
 def test_a_mean_is_said_as_the_seeds_allow(values, cell):
     study = a_study(("none",))
     table, curves = assembled(study, {"none": a_summary(config=a_config(seeds=len(values)), test=values)})
-    assert f"| {cell} |" in tables.to_markdown(study, tables.read_table(csv_of(table)), curves)
+    assert f"| {cell} |" in tables.to_markdown(study, read(csv_of(table), TABLE, "table"), curves)
 
 
 def test_rows_beyond_the_document_do_not_weaken_what_is_said_of_it():

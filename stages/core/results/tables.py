@@ -18,7 +18,7 @@ from stages.core.base.text import escape, p_text
 from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics
-from stages.core.results.checked_csv import read, typed
+from stages.core.results.checked_csv import typed
 from stages.core.results.table_schemas import CURVES, SEEDS, SPLITS, TABLE, WEIGHTS
 
 REPORTED_ROUNDING = 5e-5
@@ -244,33 +244,6 @@ def _log_limit(study: Mapping[str, Any], name: str | None, summary: Summary) -> 
     places = np.searchsorted(summary.epochs, epochs)
     curves = np.stack([summary.curve[column][:, places] for column in LOG_COLUMNS], axis=-1)
     return statistics.distance_limit(curves)
-
-
-# --- text
-
-
-def read_table(text: str, where: str = "table") -> pd.DataFrame:
-    """The frame of a results/tables/<study>.csv, as TABLE says.
-
-    Raises:
-        UserError: a column is missing, a value out of range, a row twice, or it is no CSV; it begins with `where`.
-    """
-    return read(text, TABLE, where)
-
-
-def read_curves(text: str, where: str = "curves") -> pd.DataFrame:
-    """The frame of a results/tables/<study>_curves.csv, as CURVES says; errors as in `read_table`."""
-    return read(text, CURVES, where)
-
-
-def read_seeds(text: str, where: str = "seeds") -> pd.DataFrame:
-    """The frame of a results/tables/<study>_seeds.csv, as SEEDS says; errors as in `read_table`."""
-    return read(text, SEEDS, where)
-
-
-def read_weights(text: str, where: str = "weights") -> pd.DataFrame:
-    """The frame of a results/tables/<study>_weights.csv, as WEIGHTS says; errors as in `read_table`."""
-    return read(text, WEIGHTS, where)
 
 
 # --- Markdown
