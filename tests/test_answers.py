@@ -370,7 +370,7 @@ def test_collapse_compares_the_distance_to_the_log_with_that_of_the_seeds():
 def test_cnn(name, l2, gentle, expected):
     text = text_of(a_study(name), {"l2_1e-2": l2, "l2_1e-4": gentle}, norms={"l2_1e-2": 0.1})
     assert [judgement(text, beginning) for beginning in ("L2(0.01) lowers", "A rule: with a hundredth")] == expected
-    assert judgement(text, "The harm is the learning rate's") == "Not measured yet."
+    assert judgement(text, "At a learning rate of 0.0001") == "Not measured yet."
 
 
 @pytest.mark.parametrize(("slow", "expected"), [(0.5, ["Holds.", "Holds."]), (0.4, [OPEN, "Does not hold."])])
@@ -379,10 +379,8 @@ def test_the_learning_rate_rows_say_whether_the_harm_is_theirs(slow, expected):
     for row in ("none_lr_1e-4", "l2_1e-2_lr_1e-4"):
         study["rows"][row] = {**study["rows"]["l2_1e-3"]}
     text = text_of(study, {"l2_1e-2": 0.4, "l2_1e-2_lr_1e-4": slow}, norms={"l2_1e-2": 0.1}, keep_verdict=True)
-    assert [
-        judgement(text, one) for one in ("The harm is the learning rate's", "At 0.0001 it costs nothing")
-    ] == expected
-    assert ("The learning rate is too high for a net with L2(0.01)" in text) == (expected[0] == "Holds.")
+    assert [judgement(text, one) for one in ("At a learning rate of 0.0001", "At 0.0001 it costs nothing")] == expected
+    assert ("The learning rate has a large part in the harm" in text) == (expected[0] == "Holds.")
 
 
 def test_deep_cnn():
