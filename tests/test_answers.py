@@ -307,9 +307,12 @@ def test_two_readings_of_the_page_are_ranked_by_their_likelihood():
         study["rows"][f"both_{key}"] = {**study["rows"][key], "beyond": True}
     reported = {row: part["reported"] for row, part in study["rows"].items()}
     both = reported | {"kernel_l1_1e-3": 0.956}
+    alone = {"claim": "C.", "holds": 'likelier("both_", "kernel_l1_1e-3")', "because": "b", "needs": []}
+    without_l1 = {"measured": "x", "claims": [alone]}
     text = text_of(study, both)
     assert judgement(text, "The page's figures fit both") == "Holds."
     assert re.search(r"without the line l1\(0\.001\), 1(\.\d)? times", text)  # all the others are alike
+    assert judgement(text_of({**study, "answer": without_l1}, both), "C.") == OPEN
     first = reported | {"both_kernel_l1_1e-3": 0.956}
     assert judgement(text_of(study, first), "The page's figures fit both") == "Does not hold."
     assert judgement(text_of(study, reported), "The page's figures fit both") == OPEN
@@ -631,6 +634,12 @@ def test_texts_of_a_row():
     assert said('{{ none | say("a", "b", "c") }}{{ true | say("a", "b", "c") }}') == "ca"
     assert said('{{ row("linear").norm("dense_1/kernel") }}', norms={"linear": 7.04}) == "7.04"
     assert said('{{ row("linear").mean_after("val_accuracy", 2, "none") }}') == "+0.00"
+    lost = {"linear": "1 of 10 seeds ends at 0.1, the others at 0.5"}
+    assert said('{{ row("linear").groups }}{{ baseline.groups }}', groups=lost) == lost["linear"]
+    assert said('{{ row("linear").highest }}', {"linear": [0.4, 0.6] * 5}) == "0.6"
+    assert said('{{ baseline.epochs_over("loss", 0.4) }} {{ baseline.epochs_over("loss", 0.5) }}.') == (
+        "1, 2, 3, 4, 5, 109, 604 ."
+    )
     assert said("{{ baseline.penalty_share.percent }} {{ baseline.penalty_share_in(1).percent }}") == "10 % 50 %"
 
 

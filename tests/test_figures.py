@@ -177,7 +177,16 @@ def test_the_answer_shows_every_seed_and_their_mean():
 
 def test_an_asked_row_that_diverges_says_so():
     figure = answer(a_study(asked="lost"), some_curves(), guess=NAN)
-    assert style.DIVERGED in texts(figure)
+    (before,) = [text for text in texts(figure) if text.startswith("before: ")]
+    assert before.endswith(f"\n{style.DIVERGED}, no curve")
+    assert not figure.axes[0].texts  # among the curves it reads as a point
+
+
+def test_the_training_curve_is_said_to_have_dropout_only_where_it_has():
+    assert "dotted: training, as Keras prints it" in texts(answer(a_study(), some_curves(), guess=NAN))
+    study = a_study()
+    study["rows"]["l2"]["dropout"] = 0.5
+    assert "dotted: training, dropout on, as Keras prints it" in texts(answer(study, some_curves(), guess=NAN))
 
 
 def test_the_gap_is_worse_held_out_than_training_whichever_way_is_better():

@@ -323,10 +323,11 @@ def test_claims_are_decided_by_the_tables_and_need_what_they_speak_of():
         {"holds": 'cell("a", "l1").stops', "needs": ["a/l1"]},
         {"holds": 'cell("a", "bias").stops', "needs": ["a/bias"]},
         {"holds": 'curve("c").tips_below(curve("c"))', "needs": ["c"], "because": "{{ curve('c').tipping }}"},
-        {"holds": 'all_of(reduced("l2", "l2"))'},
+        {"holds": 'all_of(reduced("l2", "l2"))', "because": "{{ less_harm('l2', 'l2', none) | listed }}"},
     )
     assert [claim.holds for claim in found] == [False, True, None, None, None]
     assert [claim.measured for claim in found] == [True, True, False, True, True]
+    assert found[4].because == "Net A"
     assert found[0].because.startswith("Net A (-0.018") and found[3].because == "stops between 0.01 and 0.1"
     with pytest.raises(UserError, match=r"conf/grid.yaml: claims.0.holds"):
         claims({"holds": 'cell("b", "l2").stops'})

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -24,6 +25,12 @@ def escape(text: str) -> str:
 def percent(share: float) -> str:
     """A share in whole percent."""
     return f"{100 * share:.0f} %"
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Whole numbers in a row, such as 2–13, or one by one."""
+    run = len(values) > 2 and list(values) == list(range(values[0], values[0] + len(values)))
+    return f"{values[0]}–{values[-1]}" if run else ", ".join(map(str, values))
 
 
 def p_text(p: float) -> str:

@@ -29,11 +29,12 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     axes = figure.add_subplot()
     curves = thinned(curves[curves["row"].isin(rows)])
     dots = "o" if curves["epoch"].nunique() < 10 else None
+    lost = {}
     for row, (_, colour, line) in rows.items():
         own = curves[curves["row"] == row].dropna(subset=quantity)
         own = own[np.isfinite(own["loss"])]
         if own.empty:
-            axes.text(0.5, 0.5, style.DIVERGED, transform=axes.transAxes, ha="center", color=style.ALARM)
+            lost[row] = f"\n{style.DIVERGED}, no curve"  # in the legend: among the curves it reads as a point
             continue
         how = {"data": own, "x": "epoch", "y": quantity, "ax": axes, "color": colour, "errorbar": None}
         seaborn.lineplot(**how, estimator=None, units="seed", linewidth=0.6, alpha=0.45)
@@ -54,12 +55,13 @@ def answer(study: style.Study, curves: pd.DataFrame, guess: float) -> Figure | N
     better = "higher" if study["higher_is_better"] else "lower"
     axes.set(title=f"{split.capitalize()} ({better} is better)", xlabel="epoch", ylabel="")
     handles = [
-        style.mark(f"{name}: {style.label_of(study, row)}", "", colour, line=line)
+        style.mark(f"{name}: {style.label_of(study, row)}{lost.get(row, '')}", "", colour, line=line)
         for row, (name, colour, line) in rows.items()
     ]
+    dropout = ", dropout on" if any(study["rows"][row].get("dropout") for row in rows) else ""
     extra = [
         style.mark(f"thin lines: each of {style.seeds_text(study)}; thick: their mean", "", style.MUTED, line="-"),
-        style.mark("dotted: training samples, as Keras prints them", "", style.MUTED, line=":"),
+        style.mark(f"dotted: training{dropout}, as Keras prints it", "", style.MUTED, line=":"),
     ]
     if near:
         extra.append(style.mark("guessing", "", style.MUTED, line="-."))

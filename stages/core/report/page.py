@@ -21,6 +21,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from stages.core.base.text import numbers
 from stages.core.records.records import Record
 from stages.core.report import drawings, translations
 from stages.core.report import tables as report_tables
@@ -108,7 +109,7 @@ def facts(records: Mapping[str, Record]) -> list[Fact]:
         "versions": lambda record: ", ".join(f"{name} {version}" for name, version in record.versions.items()),
         "device": lambda record: record.device,
         "parameters": lambda record: f"{record.parameters:,}",
-        "seeds": lambda record: _numbers([seed.seed for seed in record.seeds]),
+        "seeds": lambda record: numbers([seed.seed for seed in record.seeds]),
         "samples": lambda record: ", ".join(f"{split} {count:,}" for split, count in record.data.samples.items()),
         "digest": lambda record: record.data.digest,
         "fingerprint": lambda record: record.config.get("fingerprint", tables.DASH),
@@ -201,11 +202,6 @@ def _grouped(values: Mapping[str, str]) -> dict[str, list[str]]:
     for key, value in values.items():
         groups.setdefault(value, []).append(key)
     return groups
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    run = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
-    return f"{numbers[0]}–{numbers[-1]}" if run else ", ".join(map(str, numbers))
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

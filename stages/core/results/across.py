@@ -6,7 +6,10 @@ They are decided like those of a study (`answers`), in this vocabulary:
     cells("l2_1e-4")                the trained cells of a regularization, but for those that are their net's none
     curve("mnist_collapse_l2")      a response curve, see `Curve`
     a | listed("difference")        "net (difference), …" of cells or curves, without a name the nets alone
-    reduced("l2_1e-2", "l2_1e-3")   of every net that the first one harms: does the second harm it less?
+    reduced("l2_1e-2", "l2_1e-3")   of every net that the first one harms: does the second harm it less (are the intervals
+                                    of both differences in skill apart)?
+    less_harm("l2_1e-2", "l2_1e-3", none)   the cells of the second one of which that is so (true), the opposite (false),
+                                    or open (none)
     where_harms("l2_1e-2", "l2_1e-3")   the trained cells of the second one, of the nets that the first one harms; of
                                     those alone that have a third one, where it is named
     all_of, any_of, opposite        of findings, or of lists of them
@@ -202,12 +205,17 @@ def _vocabulary(grid: Mapping[str, Any], table: pd.DataFrame, tipping: pd.DataFr
         harming = {cell.label: cell for cell in where_harms(strong, strong)}
         return [_less_harm(cell, harming[cell.label]) for cell in where_harms(strong, weak)]
 
+    def less_harm(strong: str, weak: str, found: Finding) -> list[Cell]:
+        told = zip(where_harms(strong, weak), reduced(strong, weak), strict=True)
+        return [cell for cell, less in told if less is found]
+
     return {
         "rows": [*by_cell.values(), *curves.values()],
         "cell": lambda net, regularization: by_cell[net, regularization],
         "cells": cells,
         "curve": lambda name: curves[name],
         "reduced": reduced,
+        "less_harm": less_harm,
         "where_harms": where_harms,
         "all_of": all_of,
         "any_of": any_of,

@@ -12,7 +12,8 @@ measured comes from the tables:
     ranked("log")           rows by their distance to a reported log, nearest first
     figures                 the document's figures of the study's data, each a list of the rows that it may stand for
     odds("both_")           how many times as likely the reported figures are as runs of the rows named so, as of the
-                            rows with the same name without that; likelier("both_"): ten times, or a tenth, or neither
+                            rows with the same name without that; likelier("both_"): ten times, or a tenth, or neither;
+                            both can leave the figure of a row out: odds("both_", "kernel_l1_1e-3")
     n, epochs, metric       seeds a row; epochs trained; e.g. "test accuracy"
     all_of(x, …), any_of(x, …), opposite(x)    of findings, or of lists of them
     x | say("yes", "no", "open")               the text for a finding
@@ -37,12 +38,13 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import StrictUndefined, Template, TemplateError, nodes, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stages.core.base.errors import UserError
-from stages.core.base.text import escape
+from stages.core.base.text import escape, numbers
 from stages.core.results import diagnosis, statistics, tables
 from stages.core.results.estimates import Estimate, Families, Finding, Share, all_of, any_of, opposite
 from stages.core.results.frames import Frames
@@ -113,6 +115,16 @@ class Row:
         """Mean ± sd (seeds) of the study's metric."""
         names = ("mean", "sd", "n", "n_finite", "median", "groups")
         return tables.mean_text(*(self._line[name] for name in names))
+
+    @property
+    def groups(self) -> str:
+        """Where the seeds fall into two groups, where these lie; nothing where they are of one group."""
+        return self._line["groups"]
+
+    @property
+    def highest(self) -> str:
+        """The largest value of a seed."""
+        return f"{float(np.max(self.value.values)):.3g}"
 
     @property
     def value(self) -> Estimate:
@@ -291,6 +303,12 @@ class Row:
         """The mean of a quantity of the learning curves, as Keras prints them, after an epoch; errors as in `mean_after`."""
         line = self._curve(quantity, epoch)
         return tables.with_spread(line["mean"], line["sd"])[0]
+
+    def epochs_over(self, quantity: str, value: float) -> str:
+        """The epochs after which the mean of a quantity of the learning curves is above a value."""
+        curves = self._frames.curves
+        over = (curves["row"] == self.key) & (curves["quantity"] == quantity) & (curves["mean"] > value)
+        return numbers(curves.loc[over, "epoch"].tolist())
 
     def not_finite(self, quantity: str, epoch: int) -> int:
         """Seeds in which a quantity of the learning curves is not finite after an epoch.
@@ -521,7 +539,7 @@ def _vocabulary(study: Mapping[str, Any], frames: Frames, rows: Mapping[str, Row
         "ranked": ranked,
         "figures": [[rows[key] for key in keys] for keys in tables.reported_figures(study)],
         "odds": lambda prefix, without="": _two_digits(odds(rows, prefix, without)),
-        "likelier": lambda prefix: _told(odds(rows, prefix) >= DECISIVE, odds(rows, prefix) <= 1 / DECISIVE),
+        "likelier": lambda prefix, without="": _decisive(odds(rows, prefix, without)),
         "both": [key for key in rows if key.startswith("both_")],
         "n": study["n_seeds"],
         "epochs": int(frames.seeds["epochs"].max()),
@@ -553,6 +571,10 @@ def _arguments(values: Mapping[str, float]) -> str:
 def _told(yes: bool, no: bool) -> Finding:
     """A finding from two comparisons, neither of which is true of a NaN."""
     return True if yes else False if no else None
+
+
+def _decisive(likelihood: float) -> Finding:
+    return _told(likelihood >= DECISIVE, likelihood <= 1 / DECISIVE)
 
 
 def _tenths(value: float) -> str:

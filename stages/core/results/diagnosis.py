@@ -32,6 +32,7 @@ import numpy as np
 
 from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
+from stages.core.results.checked_csv import rounded
 from stages.core.results.statistics import LEVEL, apart, describe, holm, median, paired_difference
 
 DIVERGED, NOT_LEARNING, BARELY_LEARNING = "diverged", "not learning", "barely learning"
@@ -267,7 +268,7 @@ def _beside_the_baseline(row: Summary, baseline: Summary, p: float) -> str:
     if not p < 1 - LEVEL:
         return f"{split} not told apart from the baseline"
     word = "better" if (found.mean > 0) == (row.metric == "accuracy") else "worse"
-    return f"{split} {abs(found.mean):.2g} {word} than the baseline"
+    return f"{split} {rounded(abs(found.mean)):.2g} {word} than the baseline"
 
 
 def _gap(row: Summary) -> str:

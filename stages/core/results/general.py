@@ -41,7 +41,7 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             {
                 "claim": "All rows learn.",
                 "holds": 'all_of(rows | map(attribute="learns"))',
-                "because": "Not learning: {{ rows | rejectattr('learns') | listed('diagnosis') }}.",
+                "because": "Not learning: {{ rows | rejectattr('learns') | listed('measured') }}.",
                 "needs": [],
             },
         ],

@@ -18,7 +18,7 @@ from stages.core.base.text import escape, p_text
 from stages.core.config.row import parts_of
 from stages.core.records.records import Summary
 from stages.core.results import diagnosis, statistics
-from stages.core.results.checked_csv import typed
+from stages.core.results.checked_csv import rounded, typed
 from stages.core.results.table_schemas import CURVES, SEEDS, SPLITS, TABLE, WEIGHTS
 
 REPORTED_ROUNDING = 5e-5
@@ -294,6 +294,7 @@ def _decimals(spread: float) -> int:
 def _fixed(value: float, decimals: int, sign: str = "") -> str:
     if not math.isfinite(value):
         return DASH
+    value = rounded(value)  # a mean of raw seeds and the same one read from a CSV file give one text
     if abs(value) >= 1e6:
         return f"{value:{sign}.2e}"
     return f"{value:{sign}z.{decimals}f}"
