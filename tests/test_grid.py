@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from stages.core.config.yaml import read_yaml
 from stages.core.figures.grid import draw
 from stages.core.figures.svg import to_svg
 from stages.core.records import curve_recording, curves, records
-from stages.core.report import page
+from stages.core.report import page, translations
 from stages.core.results import across, grid, responses, statistics
 from stages.core.results.checked_csv import read, to_csv
 from stages.core.results.table_schemas import GRID, RESPONSES, TIPPING
@@ -329,6 +330,23 @@ def test_claims_are_decided_by_the_tables_and_need_what_they_speak_of():
     assert found[0].because.startswith("Net A (-0.018") and found[3].because == "stops between 0.01 and 0.1"
     with pytest.raises(UserError, match=r"conf/grid.yaml: claims.0.holds"):
         claims({"holds": 'cell("b", "l2").stops'})
+
+
+@pytest.mark.parametrize(
+    ("learns", "stops", "said"),
+    [
+        (0.1, math.nan, "learns up to 0.1, the largest tried"),
+        (0.01, math.nan, "learns up to 0.01, beyond not with every seed (tried to 0.1)"),
+        (math.nan, math.nan, "learns nowhere surely"),
+        (math.nan, 0.01, "stops from 0.01 on"),
+        (0.01, 0.1, "stops between 0.01 and 0.1"),
+    ],
+)
+def test_a_curve_says_no_more_than_its_points_show(learns, stops, said):
+    curve = across.Curve("c", "c", {"learns": learns, "stops": stops, "strongest": 0.1})
+    assert curve.tipping == said
+    translator = translations.read(stage.TEMPLATES.joinpath(stage.CHINESE).read_text())
+    assert not re.search("[a-z]", translator.chinese(said))
 
 
 def test_the_page_shows_the_grid_the_claims_and_the_curves():

@@ -94,9 +94,12 @@ class Curve:
     @property
     def tipping(self) -> str:
         """Between which strengths the net stops learning, with its verb."""
-        learns, stops = self._line["learns"], self._line["stops"]
+        learns, stops, strongest = self._line["learns"], self._line["stops"], self._line["strongest"]
+        if math.isnan(stops) and math.isnan(learns):
+            return "learns nowhere surely"
         if math.isnan(stops):
-            return f"learns up to {learns:g}, the largest tried" if not math.isnan(learns) else "learns nowhere surely"
+            beyond = f"beyond not with every seed (tried to {strongest:g})" if learns < strongest else "the largest tried"
+            return f"learns up to {learns:g}, {beyond}"
         return f"stops between {learns:g} and {stops:g}" if not math.isnan(learns) else f"stops from {stops:g} on"
 
     @property
