@@ -90,6 +90,29 @@ def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> 
     return folder
 
 
+AT_ONCE = """
+import sys
+from stages import aggregate, grid, keep, overview, plot, report
+
+study = (sys.argv[1],)
+for stage, given in ((keep, ()), (aggregate, study), (plot, study), (grid, ()), (overview, ()), (report, ())):
+    sys.argv[1:] = given
+    stage.main()
+"""
+
+
+def reproduce(folder: Path) -> None:
+    """Run all stages for the first time: up to the records by DVC, and the others in one process and told to DVC.
+
+    Each of those would import pandas, SciPy and seaborn again. test_pipeline has DVC run them.
+    """
+    run(folder, "dvc", "repro", "train")
+    run(folder, "python", "-c", AT_ONCE, NAME)
+    run(folder, "dvc", "commit", "--force", "keep", "aggregate", "plot", "grid", "overview", "report")
+    assert ran(folder) == ["answers"]
+    run(folder, "python", "-m", "stages.commands.cli", "readme")
+
+
 def add_images(folder: Path) -> None:
     """Two rows of mnist_comparison on made-up images, as many as MNIST has, that a mirror in `folder` holds."""
     random = np.random.default_rng(0)

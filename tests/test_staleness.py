@@ -115,6 +115,14 @@ def test_a_version_counts_where_it_can_change_what_is_written(package, stages):
     assert changed(sources, replaced(lock, rf"^{package}==[\w.]+", f"{package}==9.9.9")) == stages
 
 
+def test_the_style_of_the_figures_is_part_of_the_plots_alone():
+    sources, lock, _ = unedited()
+    name = "stages.core.figures.style"
+    assert changed({**sources, name: replaced(sources[name], r'"font\.size": \d+', '"font.size": 12')}, lock) == {
+        "plot"
+    }
+
+
 def train_here(workspace, monkeypatch):
     """Stage train of one row in this process."""
     read = code.read
