@@ -13,9 +13,9 @@ from stages.core.base import cores
 from stages.core.config.row import Row
 from stages.core.training import runtime
 
-DEAREST = (
-    *("pipeline", "training", "staleness", "report", "recorder", "sameness", "study", "fanout"),
-    *("review", "try", "config", "answers", "vocabulary", "reliability"),
+DEAREST = (  # of those that duplicate small_repository the first builds it: the others come when it is there
+    *("pipeline", "training", "recorder", "sameness", "report", "fanout", "staleness", "review", "config"),
+    *("reliability", "answers", "study", "vocabulary", "fit", "try", "search"),
 )
 NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 ADAM = {"name": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
