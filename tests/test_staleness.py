@@ -197,8 +197,12 @@ def test_more_seeds_by_dvc(workspace):
     assert_more_seeds(workspace, before, run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none"))
 
 
+@pytest.mark.long
 def test_other_code_and_other_packages_make_stages_stale(workspace):
-    """Of the training all rows; of the tables and figures those, here by a package that trains nothing."""
+    """Of the training all rows; of the tables and figures those, here by a package that trains nothing.
+
+    By the digests that is asked above, and that DVC sees other code when rows are adopted, below.
+    """
     edit(workspace / "stages/core/records/recording.py", r'"parameters": ', '"parameter": ')
     edit(workspace / "requirements.lock", r"^pandas==[\w.]+", "pandas==9.9.9")
     assert stale(workspace) >= ALL | {f"aggregate@{NAME}", f"plot@{NAME}"}
