@@ -9,12 +9,13 @@ import pytest
 import small
 from filelock import FileLock
 
+from stages.core.base import cores
 from stages.core.config.row import Row
 from stages.core.training import runtime
 
-DEAREST = (
-    *("pipeline", "training", "staleness", "report", "recorder", "sameness", "study", "fanout"),
-    *("review", "try", "config", "answers", "vocabulary", "reliability"),
+DEAREST = (  # of those that duplicate small_repository the first builds it: the others come when it is there
+    *("pipeline", "training", "recorder", "sameness", "report", "fanout", "staleness", "review", "config"),
+    *("reliability", "answers", "study", "vocabulary", "fit", "try", "search"),
 )
 NO_PENALTY = {"l1": 0.0, "l2": 0.0}
 ADAM = {"name": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -22,6 +23,12 @@ MLP = [
     {"type": "dense", "units": 16, "activation": "relu", "regularized": True},
     {"type": "dense", "units": 4, "activation": "softmax"},
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, as tests that run the pipeline wait much; the variable, where set, goes before."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores.available(os.environ) + 1
 
 
 def pytest_collection_modifyitems(items):
@@ -72,7 +79,7 @@ def make_row():
 
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory):
-    """A small copy of this repository in which `dvc repro` has run and all is committed; for `small.duplicate` only."""
+    """A small copy of this repository in which all stages have run and all is committed; for `small.duplicate` only."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent  # one copy for all workers
@@ -81,8 +88,7 @@ def small_repository(tmp_path_factory):
         if not done.exists():
             shutil.rmtree(folder.parent, ignore_errors=True)
             small.repository(folder)
-            small.run(folder, "dvc", "repro")
-            small.run(folder, "python", "-m", "stages.commands.cli", "readme")
+            small.reproduce(folder)
             small.commit(folder)
             done.touch()
     return folder

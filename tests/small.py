@@ -90,6 +90,41 @@ def repository(folder: Path, epochs: int = 20, rows: tuple[str, ...] = ROWS) -> 
     return folder
 
 
+STAGES = """
+import os, runpy, sys
+from stages.core.training import runtime
+
+runtime.isolate(os.environ)
+import keras, scipy.stats, seaborn
+
+for stage in sys.argv[1:]:
+    process = os.fork()
+    if not process:
+        sys.argv = ["", *stage.split("@")[1:]]
+        runpy.run_module("stages." + stage.split("@")[0], run_name="__main__")
+        sys.stdout.flush()
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        sys.exit(stage)
+"""
+
+
+def reproduce(folder: Path) -> None:
+    """Run all stages for the first time: each in a process of its own, as by DVC, which is told of them afterwards.
+
+    They are forked off one that has what takes most of their time to import. DVC itself runs `answers` here, `download`
+    in test_fanout and the others in test_pipeline; that a training that DVC runs gives the same bytes is asked in
+    test_reliability.
+    """
+    trained = [f"train@{NAME}/{row}" for row in ROWS]
+    of_study = [f"aggregate@{NAME}", f"plot@{NAME}"]
+    stages = ["code", "download", "compose", *trained, "keep", *of_study, "grid", "overview", "report"]
+    run(folder, "python", "-c", STAGES, *stages)
+    run(folder, "dvc", "commit", "--force", *stages)
+    assert ran(folder) == ["answers"]
+    run(folder, "python", "-m", "stages.commands.cli", "readme")
+
+
 def add_images(folder: Path) -> None:
     """Two rows of mnist_comparison on made-up images, as many as MNIST has, that a mirror in `folder` holds."""
     random = np.random.default_rng(0)

@@ -467,13 +467,13 @@ def _record(study, row, values):
 
 @pytest.fixture(scope="module")
 def many():
-    """500 rows of one study, before and after a change of each, with long texts of more than one byte a character."""
+    """250 rows of one study, before and after a change of each, with long texts of more than one byte a character."""
     record = load(f"{DIGITS}/none")
     random = np.random.default_rng(5)
 
     def side(coefficient, mean):
         texts = {}
-        for index in range(500):
+        for index in range(250):
             regularizers = {f"係數{'很長' * 30}_{place}": coefficient + index for place in range(9)}
             row = with_config(named(record, f"row_{index}"), regularizers=regularizers)
             row = with_values(row, mean(index) + random.normal(0, 0.001, 5))
@@ -481,22 +481,22 @@ def many():
         return review.read(texts, "x")
 
     before = side(1.0, lambda index: 0.9)
-    return before, side(2.0, lambda index: 0.5 if index == 499 else 0.9)
+    return before, side(2.0, lambda index: 0.5 if index == 249 else 0.9)
 
 
-def test_500_changed_rows_fit_into_a_comment(many):
-    labels = {f"row_{index}": "標籤 <b>|</b> " * 50 for index in range(500)}
+def test_250_changed_rows_fit_into_a_comment(many):
+    labels = {f"row_{index}": "標籤 <b>|</b> " * 50 for index in range(250)}
     text = review_markdown.to_markdown(
         review.compare(*many, {DIGITS: review.Study("test.accuracy", "none", labels)}), "main"
     )
     assert len(text.encode()) < 60_000
     shown = lines(text)
     assert len(shown) >= 5
-    assert next(iter(shown)) == "row\\_499"  # more than noise: before all others
+    assert next(iter(shown)) == "row\\_249"  # more than noise: before all others
     left = re.search(r"^… and (\d+) more rows: (.*)\.$", text, re.MULTILINE)
-    assert int(left[1]) + len(shown) == 500
+    assert int(left[1]) + len(shown) == 250
     assert sum(int(number) for number in re.findall(r"(\d+) ", left[2])) == int(left[1])
-    assert "**500 rows changed; 1 of the differences is more than noise.**" in text
+    assert "**250 rows changed; 1 of the differences is more than noise.**" in text
     assert text.rstrip().endswith("</details>")
 
 

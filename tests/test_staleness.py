@@ -115,6 +115,14 @@ def test_a_version_counts_where_it_can_change_what_is_written(package, stages):
     assert changed(sources, replaced(lock, rf"^{package}==[\w.]+", f"{package}==9.9.9")) == stages
 
 
+def test_the_style_of_the_figures_is_part_of_the_plots_alone():
+    sources, lock, _ = unedited()
+    name = "stages.core.figures.style"
+    assert changed({**sources, name: replaced(sources[name], r'"font\.size": \d+', '"font.size": 12')}, lock) == {
+        "plot"
+    }
+
+
 def train_here(workspace, monkeypatch):
     """Stage train of one row in this process."""
     read = code.read
@@ -189,8 +197,12 @@ def test_more_seeds_by_dvc(workspace):
     assert_more_seeds(workspace, before, run(workspace, "dvc", "repro", "--single-item", f"train@{NAME}/none"))
 
 
+@pytest.mark.long
 def test_other_code_and_other_packages_make_stages_stale(workspace):
-    """Of the training all rows; of the tables and figures those, here by a package that trains nothing."""
+    """Of the training all rows; of the tables and figures those, here by a package that trains nothing.
+
+    By the digests that is asked above, and that DVC sees other code when rows are adopted, below.
+    """
     edit(workspace / "stages/core/records/recording.py", r'"parameters": ', '"parameter": ')
     edit(workspace / "requirements.lock", r"^pandas==[\w.]+", "pandas==9.9.9")
     assert stale(workspace) >= ALL | {f"aggregate@{NAME}", f"plot@{NAME}"}

@@ -11,7 +11,7 @@ import pytest
 
 from stages.core.base.errors import UserError
 from stages.core.config.composition import variants
-from stages.core.records import records
+from stages.core.records import recording, records
 from stages.core.results.trials import sparkline
 from stages.core.training import runtime
 
@@ -37,22 +37,27 @@ def project(tmp_path_factory):
     return folder
 
 
-def tried(project, *arguments, expect=0):
+def tried(project, *arguments):
     command = [sys.executable, "-m", "stages.commands.cli", "try", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(project.parent), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout if expect == 0 else done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def refused(project, monkeypatch, *arguments):
-    """What the command complains of, on one line; in this process, where TensorFlow may be under way."""
+def call(project, monkeypatch, *arguments):
+    """The command in this process, where TensorFlow may be under way."""
     monkeypatch.chdir(project)
     monkeypatch.setenv("TF_XLA_FLAGS", "")  # restored at the end
     monkeypatch.setattr(runtime, "prepare", lambda *_: "cpu")
     monkeypatch.setattr(sys, "argv", ["try", *arguments])
+    import_module("stages.commands.try").main()
+
+
+def refused(project, monkeypatch, *arguments):
+    """What the command complains of, on one line."""
     with pytest.raises(UserError) as refusal:
-        import_module("stages.commands.try").main()
+        call(project, monkeypatch, *arguments)
     said = str(refusal.value)
     assert "\n" not in said
     return said
@@ -66,10 +71,30 @@ def files(folder):
     return {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
 
-def test_values_of_an_override_make_a_small_table_and_nothing_is_kept(project):
-    before = files(project)
-    said = tried(project, "digits_comparison", "kernel.l1=1e-3,100", "training.epochs=4", "--seeds", "2")
+OVERRIDES = ("digits_comparison", "kernel.l1=1e-3,100", "training.epochs=4", "--seeds", "2")
+
+
+def test_values_of_an_override_make_a_small_table_and_nothing_is_kept(project, tensorflow, monkeypatch, capsys):
+    """Without XLA, which takes most of the time."""
+    from plain import without_xla
+
+    before, engine = files(project), recording.engine
+    monkeypatch.setattr(recording, "engine", lambda *given, **lanes: without_xla(engine(*given, **lanes)))
+    monkeypatch.setattr(recording.programs, "take", lambda *_: False)
+    call(project, monkeypatch, *OVERRIDES)
     assert files(project) == before
+    assert_small_table(capsys.readouterr().out)
+
+
+@pytest.mark.long
+def test_the_same_by_the_command(project):
+    before = files(project)
+    said = tried(project, *OVERRIDES)
+    assert files(project) == before
+    assert_small_table(said)
+
+
+def assert_small_table(said):
     table, *blocks = said.split("\n\n")
     heading, *lines = table.splitlines()
     assert heading.startswith("row") and "test accuracy, mean ± sd (n)" in heading and "diagnosis" in heading

@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
+import runpy
+import subprocess
+import sys
 import time
 import types
 from dataclasses import replace
@@ -216,6 +220,43 @@ for turn in range(8):
 """
 
 
+def run_loaded(command, environment, log):
+    """A command of Python's, in a process that was forked off one that has Keras."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    for stream in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY), stream)
+    sys.argv = command[1:]
+    sys.path.insert(0, str(Path(command[1]).parent))
+    runpy.run_path(command[1], run_name="__main__")
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """A script finds Keras loaded, once for all: it would take most of its time.
+
+    As the recorder changes Keras while it is imported, some scripts do without this: `old`, `second` and MISSING.
+    """
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["keras"])
+
+    class Process:
+        def __init__(self, command, env, stdout, **_):
+            self.forked = processes.Process(target=run_loaded, args=(command, env, stdout.name))
+            self.forked.start()
+            self.pid = self.forked.pid
+
+        def wait(self, seconds=None):
+            self.forked.join(seconds)
+            if self.forked.exitcode is None:
+                raise subprocess.TimeoutExpired("", seconds)
+            return self.forked.exitcode
+
+    started = types.SimpleNamespace(**vars(subprocess) | {"Popen": Process})
+    monkeypatch.setattr("stages.core.why.record.subprocess", started)
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("scripts")
@@ -393,20 +434,20 @@ def rebuilt(found):
     return net
 
 
-def test_a_loop_over_train_on_batch_in_a_notebook(folder):
+def test_a_loop_over_train_on_batch_in_a_notebook(loaded, folder):
     found = record(write(folder, "batches.ipynb", json.dumps(BATCHES)))
     assert (found.fit.method, found.budget.epochs, found.budget.batch_size) == ("train_on_batch", 7, 20)
     assert found.train.samples.total == 80 and found.train.origin == "batches"
     assert found.train.y[0].sum(axis=0).tolist() == [27, 27, 26]
 
 
-def test_a_loop_without_an_end_is_no_single_step(folder):
+def test_a_loop_without_an_end_is_no_single_step(loaded, folder):
     found = record(write(folder, "endless.py", ENDLESS))
     assert (found.budget.epochs, found.budget.batch_size) == (10_000, 5)
     assert any("10000 are assumed" in note for note in found.notes)
 
 
-def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(folder):
+def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(loaded, folder):
     found = record(write(folder, "turns.py", TURNS), fit="net")
     assert found.train.x[0].tolist() == [[float(k), float(k)] for k in range(8)]
     assert (found.budget.epochs, found.budget.batch_size, found.weights_origin) == (2, 1, "fresh")
@@ -414,7 +455,7 @@ def test_a_loop_over_fit_with_other_samples_each_time_is_one_training(folder):
     assert (found.fit.once, found.fit.turns) == (False, 1)
 
 
-def test_what_keras_says_to_the_first_batch_is_kept(folder):
+def test_what_keras_says_to_the_first_batch_is_kept(loaded, folder):
     found = record(write(folder, "shape.py", SHAPE))
     assert "same rank" in found.first_step_error and "\n" not in found.first_step_error
 
@@ -430,7 +471,7 @@ def test_what_a_script_imports_need_not_be_installed_if_training_does_without(fo
     assert any("train_step of Own" in note for note in found.notes)
 
 
-def test_a_train_step_that_does_something_else_stays_the_scripts_own(folder):
+def test_a_train_step_that_does_something_else_stays_the_scripts_own(loaded, folder):
     found = record(write(folder, "double.py", MISSING.replace("FACTOR", "2.0")))
     assert found.custom == ["train_step of Own"]
 
@@ -438,13 +479,13 @@ def test_a_train_step_that_does_something_else_stays_the_scripts_own(folder):
 # --- scripts that cannot be recorded: one line ----------------------------------------------------------------------
 
 
-def test_a_loop_of_ones_own_says_that_its_penalties_have_no_effect(folder):
+def test_a_loop_of_ones_own_says_that_its_penalties_have_no_effect(loaded, folder):
     with pytest.raises(UserError, match=r"^loop\.py:9: .*GradientTape.*penalties have no effect") as caught:
         record(write(folder, "loop.py", LOOP))
     assert "\n" not in str(caught.value)
 
 
-def test_nets_that_are_trained_in_turn_are_not_mistaken_for_one(folder):
+def test_nets_that_are_trained_in_turn_are_not_mistaken_for_one(loaded, folder):
     with pytest.raises(UserError, match=r"^gan\.py:9: the script trains several nets in turn .* name one with --fit"):
         record(write(folder, "gan.py", GAN))
     assert record(write(folder, "gan.py", GAN), fit="two").fit.model
@@ -778,7 +819,7 @@ net.fit(x, x[:, :1], epochs=2)
 """
 
 
-def test_arguments_that_keras_1_let_any_optimizer_have_do_nothing(folder):
+def test_arguments_that_keras_1_let_any_optimizer_have_do_nothing(loaded, folder):
     text = ENDLESS.replace('"sgd"', "keras.optimizers.Adagrad(lr=1.0, rho=0.95, epsilon=1e-06)")
     found = record(write(folder, "adagrad.py", text))
     assert found.compiled.optimizer.config["learning_rate"] == 1.0
@@ -786,7 +827,7 @@ def test_arguments_that_keras_1_let_any_optimizer_have_do_nothing(folder):
     assert any("rho= of Adagrad" in spelling for spelling in found.translated)
 
 
-def test_where_a_script_set_a_seed_every_epoch_has_one_order_as_in_keras_3(folder):
+def test_where_a_script_set_a_seed_every_epoch_has_one_order_as_in_keras_3(loaded, folder):
     from stages.core.why.trainer import Order
 
     text = f"import keras\nkeras.utils.set_random_seed(1)\n{ADAPTED}"
@@ -798,7 +839,7 @@ def test_where_a_script_set_a_seed_every_epoch_has_one_order_as_in_keras_3(folde
     assert not np.array_equal(first, second)
 
 
-def test_what_no_seed_draws_is_kept(folder):
+def test_what_no_seed_draws_is_kept(loaded, folder):
     """What a layer was adapted to and an embedding that was handed over are state of the script, not of a seed."""
     from stages.core.why.trainer import Program
 
