@@ -118,6 +118,18 @@ def test_classes_from_a_keras_file(project, monkeypatch, capsys):
         ]
 
 
+def test_no_net_is_trained_twice(project, monkeypatch):
+    """A tenth of l2(0.001) is l2(0.0001), and a dropout alone that is off is no regularizer."""
+    import keras
+
+    layers = [dense(8, kernel_regularizer=keras.regularizers.L2(0.001)), keras.layers.Dropout(0.3), dense(3, "softmax")]
+    call(monkeypatch, project, ("t.csv", TABLE), ("n.json", net(*layers)), "--target", "kind", "--ignore", "price")
+    _, rows = composed(project)
+    assert list(rows) == [
+        *("as_is", "none", "tenth", "hundredth", "dropout_off", "l2_1e-2", "dropout_10", "dropout_50"),
+    ]
+
+
 def test_values_from_a_net_with_branches(project, monkeypatch):
     """Keras' JSON stays, one file a row, and the targets are scaled."""
     import keras
@@ -189,6 +201,12 @@ PRICE = ("--target", "price", "--ignore", "kind")
     ("table", "model", "options", "message"),
     [
         (edited("\n3,", "\nthree,"), softmax, KIND, "column a: line 5: three is no finite number"),
+        (
+            edited(",1.5\n", ",cheap\n"),
+            lambda: ("n.json", net(dense(1))),
+            PRICE,
+            "price: line 5: cheap is no finite number",
+        ),
         (edited("\n3,", "\n,"), softmax, KIND, "column a: 1 missing values, the first in line 5"),
         (edited("\n3,", "\nnan,"), softmax, KIND, "column a: 1 missing values"),
         (

@@ -104,6 +104,7 @@ def described(name: str, data: Given, wishes: Wishes, net: Net) -> dict[str, Any
         if not wishes.target:
             raise UserError(f"{file}: which column is the target? Say --target, one of {', '.join(columns)[:300]}")
         y = frame[list(wishes.target)].dropna()
+        _refuse_texts(file, y, wishes, net)
         apart = {*wishes.target, *wishes.ignore, wishes.groups}
         inputs = frame[[column for column in columns if column not in apart]]
         inputs = tables.dropped(inputs, list(inputs)) if wishes.missing == "drop" else inputs
@@ -169,6 +170,21 @@ def _classes(wishes: Wishes, net: Net, columns: list[list], kinds: list) -> int 
     fits = counts[0] in (net.outputs, 2 if net.outputs == 1 else 0) and counts[0] <= FEW
     whole = all(float(value).is_integer() for column in columns for value in column)
     return counts[0] if len(counts) == 1 and fits and whole and counts[0] > 1 else None
+
+
+def _refuse_texts(file: str, targets: tables.Frame, wishes: Wishes, net: Net) -> None:
+    """UserError for a text in a target of numbers, which would make a class of every number."""
+    import pandas as pd
+
+    for column in targets:
+        few = net.classes and targets[column].nunique() <= max(FEW, net.outputs)  # such as 0, 1, 2 and 3+
+        if wishes.classes or few or targets[column].dtype.kind in "biuf":
+            continue
+        wrong = pd.to_numeric(targets[column], errors="coerce").isna()
+        if wrong.any() and wrong.mean() <= tables.MOSTLY_NUMBERS:
+            at = targets.index[wrong][0]
+            text = one_line(targets[column][at])[:60]
+            raise UserError(f"{file}: column {column}: line {at + 2}: {text} is no finite number")
 
 
 def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int | None, int, Any, tuple[int, ...]]:
