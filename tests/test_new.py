@@ -238,6 +238,12 @@ PRICE = ("--target", "price", "--ignore", "kind")
         (TABLE, lambda: ("n.keras", as_keras(b"[" * 100_000)), KIND, "n.keras: is nested too deeply"),
         (TABLE, lambda: ("n.keras", as_keras(nested(2000))), KIND, "n.keras: is nested too deeply"),
         (TABLE, lambda: ("n.keras", as_keras(b" " * (9 << 20))), KIND, "more than a net needs"),
+        (
+            TABLE,
+            lambda: ("n.json", net(dense(8)).replace(b'"units": 8', b'"units": 1000000000')),
+            KIND,
+            "n.json: has more than 500,000,000 weights",
+        ),
         (TABLE, lambda: ("n.keras", as_keras(b'{"a": 1}')), KIND, "is no JSON of a Keras model"),
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"Lambda"')), KIND, "Lambda"),
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"MyLayer"')), KIND, "MyLayer"),
@@ -261,6 +267,12 @@ def test_a_scale_that_no_number_survives(scale, capsys):
     with pytest.raises(SystemExit):
         new.parser().parse_args(["own", "--data", "t.csv", "--model", "n.json", "--scale", scale])
     assert f"argument --scale: {scale}: " in capsys.readouterr().err
+
+
+def test_a_split_without_indices(project, monkeypatch):
+    (project.parent / "held.txt").write_text("\n")
+    with pytest.raises(UserError, match=r"--split .*held\.txt: is empty"):
+        call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, "--split", str(project.parent / "held.txt"))
 
 
 def test_a_name_that_is_taken(project, monkeypatch):

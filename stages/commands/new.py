@@ -10,6 +10,7 @@ is read), or a list of layers in YAML. Nothing is written unless all of it fits 
 import argparse
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -38,6 +39,9 @@ CONF, DATA = Path("conf"), Path("data")
 SECONDS_A_ROW = 9
 """What a row takes besides its steps: to load TensorFlow, to compile, to write."""
 
+MOST_WEIGHTS = 500_000_000
+"""Of a net: 2 GB in float32, and as much again for each of Adam's two moments and each seed."""
+
 SPLITS = ("random", "stratified", "tail", "grouped")
 
 
@@ -51,6 +55,7 @@ def main() -> None:
     runtime.load()
     from stages.core.training import given as nets  # only now: it loads TensorFlow
 
+    check_size(arguments)
     net = nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
     dataset = described(name, data, wishes(arguments), Net(net.shape, net.outputs, net.classes))
     rule = split(arguments, dataset, data)
@@ -63,6 +68,23 @@ def main() -> None:
         raise UserError(f"--batch-size {arguments.batch_size}: there are only {n} training samples")
     texts = study_files(name, arguments, net, dataset, rule, arrays.train_x.shape[1:])
     print(write(name, texts, data.files, arrays, arguments.seeds))
+
+
+def check_size(arguments: argparse.Namespace) -> None:
+    """UserError for a net of too many weights: it is read once without memory for them, which the system would end."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    from stages.core.training import given as nets
+
+    try:
+        with keras.StatelessScope(initialize_variables=False), suppress(UserError):  # said when it is read in earnest
+            nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
+        made = global_state.get_global_attribute("uninitialized_variables") or []
+        if sum(math.prod(variable.shape) for variable in made) > MOST_WEIGHTS:
+            raise UserError(f"{arguments.model}: has more than {MOST_WEIGHTS:,} weights, too many to train here")
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def check_name(name: str, project: Path) -> None:
@@ -168,9 +190,11 @@ def split(arguments: argparse.Namespace, dataset: dict[str, Any], data: Given) -
         path = as_given(named)
         if not path.is_file():
             raise UserError(f"--split {named}: is none of {', '.join(SPLITS)}, and no file of indices either")
-        extra = given_file("validation.txt", path.read_bytes())
-        data.files["validation.txt"] = path.read_bytes()
-        dataset["files"].append(extra)
+        content = path.read_bytes()
+        if not content.strip():
+            raise UserError(f"--split {named}: is empty")
+        data.files["validation.txt"] = content
+        dataset["files"].append(given_file("validation.txt", content))
         dataset["members"] = {"validation": "validation.txt"}
         rule |= {"validation": "indices", "size": None, "random_state": None}
     return rule
