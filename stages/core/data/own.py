@@ -199,6 +199,10 @@ def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int
         raise UserError(f"{file}: is no undamaged .npz of numbers ({str(error)[:100]})") from None
     if not x.size:
         raise UserError(f"{file}: has no samples")
+    if not x.ndim > 1 or not y.ndim or len(x) != len(y):
+        raise UserError(
+            f"{file}: inputs of shape {x.shape} and targets of shape {y.shape} are not one of each a sample"
+        )
     scale: str | float | None = 255 if x.dtype == np.uint8 else "standard" if x.ndim == 2 else None
     width = y.shape[1] if y.ndim == 2 else 1
     if y.dtype.kind not in "biuf" or y.ndim > 2:
@@ -213,7 +217,13 @@ def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int
 def _folders(file: str, content: bytes) -> int:
     from stages.core.data.archives import members
 
-    paths = [path.split("/") for path, _ in members(file, content, 2_000_000, MOST_BYTES)]
+    paths = []
+    for path, picture in members(file, content, 2_000_000, MOST_BYTES):
+        if (
+            picture.startswith(b"\x89PNG") and picture[24:25] == b"\x10"
+        ):  # Pillow makes 8 bits of a colour's 16, unasked
+            raise UserError(f"{file}: {path} has more than 8 bits a channel, which would be cut off; save it with 8")
+        paths.append(path.split("/"))
     found = {parts[-2] for parts in paths if len(parts) > 1 and parts[0] != "test"}
     if len(found) < 2:
         raise UserError(f"{file}: has pictures of {len(found)} class; each class is a folder")
