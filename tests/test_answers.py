@@ -493,6 +493,16 @@ def test_a_study_without_an_answer_gets_a_general_one(values, diagnosis, cause):
     assert learn == (not diagnosis)
 
 
+def test_only_a_row_that_is_better_after_holms_adjustment_is_advised():
+    """The row with the best mean has a wide spread: with p = 0.02 alone it is better, among 14 rows it is not."""
+    study = a_study("digits_comparison", answer=None, verdict=[])
+    wide = 0.6 + 0.12 * (NOISE[1] - NOISE[1].mean()) / NOISE[1].std()
+    found = answers.answer(study, constructed(study, {"kernel_l2_1e-3": 0.55, "kernel_l2_1e-4": wide}))
+    assert found.verdict.cause.startswith("Other regularization does better")
+    assert "l2(0.0001)" not in found.verdict.cause
+    assert found.verdict.change == "Take `kernel_regularizer=l2(0.001)`."
+
+
 # --- what is made of two rows, and tests that are counted
 
 

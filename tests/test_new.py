@@ -16,6 +16,7 @@ from stages.commands import new
 from stages.core.base.errors import UserError
 from stages.core.config import composition
 from stages.core.config.yaml import read_yaml
+from stages.core.data.own import Net, Wishes, described, given
 
 ROOT = Path(__file__).parent.parent
 LINES = [f"{i},{i * 7 % 11},{'abc'[i % 3]},{i * 0.5}" for i in range(60)]
@@ -118,6 +119,18 @@ def test_classes_from_a_keras_file(project, monkeypatch, capsys):
         ]
 
 
+def test_no_net_is_trained_twice(project, monkeypatch):
+    """A tenth of l2(0.001) is l2(0.0001), and a dropout alone that is off is no regularizer."""
+    import keras
+
+    layers = [dense(8, kernel_regularizer=keras.regularizers.L2(0.001)), keras.layers.Dropout(0.3), dense(3, "softmax")]
+    call(monkeypatch, project, ("t.csv", TABLE), ("n.json", net(*layers)), "--target", "kind", "--ignore", "price")
+    _, rows = composed(project)
+    assert list(rows) == [
+        *("as_is", "none", "tenth", "hundredth", "dropout_off", "l2_1e-2", "dropout_10", "dropout_50"),
+    ]
+
+
 def test_values_from_a_net_with_branches(project, monkeypatch):
     """Keras' JSON stays, one file a row, and the targets are scaled."""
     import keras
@@ -176,6 +189,12 @@ def nested(depth: int) -> bytes:
     return b'{"class_name": "Sequential", "config": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}"
 
 
+def many_layers(n: int) -> bytes:
+    net = json.loads(globals()["net"](dense(3)))
+    net["config"]["layers"] = net["config"]["layers"][:1] * n
+    return json.dumps(net).encode()
+
+
 def edited(old: str, new: str) -> str:
     assert old in TABLE
     return TABLE.replace(old, new, 1)
@@ -189,6 +208,12 @@ PRICE = ("--target", "price", "--ignore", "kind")
     ("table", "model", "options", "message"),
     [
         (edited("\n3,", "\nthree,"), softmax, KIND, "column a: line 5: three is no finite number"),
+        (
+            edited(",1.5\n", ",cheap\n"),
+            lambda: ("n.json", net(dense(1))),
+            PRICE,
+            "price: line 5: cheap is no finite number",
+        ),
         (edited("\n3,", "\n,"), softmax, KIND, "column a: 1 missing values, the first in line 5"),
         (edited("\n3,", "\nnan,"), softmax, KIND, "column a: 1 missing values"),
         (
@@ -220,6 +245,13 @@ PRICE = ("--target", "price", "--ignore", "kind")
         (TABLE, lambda: ("n.keras", as_keras(b"[" * 100_000)), KIND, "n.keras: is nested too deeply"),
         (TABLE, lambda: ("n.keras", as_keras(nested(2000))), KIND, "n.keras: is nested too deeply"),
         (TABLE, lambda: ("n.keras", as_keras(b" " * (9 << 20))), KIND, "more than a net needs"),
+        (TABLE, lambda: ("n.json", many_layers(2001)), KIND, "n.json: has 2,001 layers; 2,000 at most"),
+        (
+            TABLE,
+            lambda: ("n.json", net(dense(8)).replace(b'"units": 8', b'"units": 1000000000')),
+            KIND,
+            "n.json: has more than 500,000,000 weights",
+        ),
         (TABLE, lambda: ("n.keras", as_keras(b'{"a": 1}')), KIND, "is no JSON of a Keras model"),
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"Lambda"')), KIND, "Lambda"),
         (TABLE, lambda: ("n.json", net(dense(3)).replace(b'"Dense"', b'"MyLayer"')), KIND, "MyLayer"),
@@ -243,6 +275,42 @@ def test_a_scale_that_no_number_survives(scale, capsys):
     with pytest.raises(SystemExit):
         new.parser().parse_args(["own", "--data", "t.csv", "--model", "n.json", "--scale", scale])
     assert f"argument --scale: {scale}: " in capsys.readouterr().err
+
+
+def arrays(x, y) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=x, y=y)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(3.0, 3.0), (np.zeros((9, 2)), 1.0), (np.zeros((9, 2)), np.arange(8)), (np.ones(9), 1.0)]
+)
+def test_arrays_that_are_no_samples(project, monkeypatch, x, y):
+    with pytest.raises(UserError, match=r"a\.npz: inputs of shape"):
+        call(monkeypatch, project, ("a.npz", arrays(x, y)), softmax())
+
+
+def test_a_coloured_picture_of_16_bits(tmp_path):
+    head = b"\x89PNG\r\n\x1a\n" + bytes([0, 0, 0, 13]) + b"IHDR" + bytes([0, 0, 0, 8] * 2) + bytes([16, 2, 0, 0, 0])
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "1.png").write_bytes(head)
+    found = given("pets", tmp_path)
+    with pytest.raises(UserError, match="more than 8 bits a channel"):
+        described("own", found, Wishes(), Net((8, 8, 3), 2))
+
+
+def test_a_wrong_option_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        new.parser().parse_args(["own", "--data", "t.csv", "--model", "n.json", "--epochs", "0"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_split_without_indices(project, monkeypatch):
+    (project.parent / "held.txt").write_text("\n")
+    with pytest.raises(UserError, match=r"--split .*held\.txt: is empty"):
+        call(monkeypatch, project, ("t.csv", TABLE), softmax(), *KIND, "--split", str(project.parent / "held.txt"))
 
 
 def test_a_name_that_is_taken(project, monkeypatch):

@@ -10,6 +10,7 @@ is read), or a list of layers in YAML. Nothing is written unless all of it fits 
 import argparse
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from stages import compose as stage
 from stages.core.base import cores
@@ -38,6 +39,10 @@ CONF, DATA = Path("conf"), Path("data")
 SECONDS_A_ROW = 9
 """What a row takes besides its steps: to load TensorFlow, to compile, to write."""
 
+MOST_LAYERS = 2000
+MOST_WEIGHTS = 500_000_000
+"""Of a net: 2 GB in float32, and as much again for each of Adam's two moments and each seed."""
+
 SPLITS = ("random", "stratified", "tail", "grouped")
 
 
@@ -51,6 +56,7 @@ def main() -> None:
     runtime.load()
     from stages.core.training import given as nets  # only now: it loads TensorFlow
 
+    check_size(arguments)
     net = nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
     dataset = described(name, data, wishes(arguments), Net(net.shape, net.outputs, net.classes))
     rule = split(arguments, dataset, data)
@@ -63,6 +69,39 @@ def main() -> None:
         raise UserError(f"--batch-size {arguments.batch_size}: there are only {n} training samples")
     texts = study_files(name, arguments, net, dataset, rule, arrays.train_x.shape[1:])
     print(write(name, texts, data.files, arrays, arguments.seeds))
+
+
+def check_size(arguments: argparse.Namespace) -> None:
+    """UserError for a net of too many layers, for which Keras takes hours, or of too many weights: it is read once
+    without memory for them, as the system kills who takes too much."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    from stages.core.training import given as nets
+
+    n, path = 0, as_given(arguments.model)
+    with suppress(UserError, OSError):  # said when it is read in earnest
+        if path.suffix in (".keras", ".json"):
+            content = path.read_bytes()
+            n = _n_layers(
+                nets._json(path.name, nets._config(path.name, content) if path.suffix == ".keras" else content)
+            )
+    if n > MOST_LAYERS:
+        raise UserError(f"{arguments.model}: has {n:,} layers; {MOST_LAYERS:,} at most are read")
+    try:
+        with keras.StatelessScope(initialize_variables=False), suppress(UserError):
+            nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
+        made = global_state.get_global_attribute("uninitialized_variables") or []
+        if sum(math.prod(variable.shape) for variable in made) > MOST_WEIGHTS:
+            raise UserError(f"{arguments.model}: has more than {MOST_WEIGHTS:,} weights, too many to train here")
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])
+
+
+def _n_layers(net: Any) -> int:
+    children = net.values() if isinstance(net, dict) else net if isinstance(net, list) else ()
+    layers = net.get("layers") if isinstance(net, dict) else None
+    return (len(layers) if isinstance(layers, list) else 0) + sum(map(_n_layers, children))
 
 
 def check_name(name: str, project: Path) -> None:
@@ -122,8 +161,15 @@ def write_all(contents: Mapping[Path, bytes | str]) -> None:
         raise
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the ten of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = _Parser(
         "regbench new", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     made.add_argument("name", help="of the study: small letters, digits and _")
@@ -168,9 +214,11 @@ def split(arguments: argparse.Namespace, dataset: dict[str, Any], data: Given) -
         path = as_given(named)
         if not path.is_file():
             raise UserError(f"--split {named}: is none of {', '.join(SPLITS)}, and no file of indices either")
-        extra = given_file("validation.txt", path.read_bytes())
-        data.files["validation.txt"] = path.read_bytes()
-        dataset["files"].append(extra)
+        content = path.read_bytes()
+        if not content.strip():
+            raise UserError(f"--split {named}: is empty")
+        data.files["validation.txt"] = content
+        dataset["files"].append(given_file("validation.txt", content))
         dataset["members"] = {"validation": "validation.txt"}
         rule |= {"validation": "indices", "size": None, "random_state": None}
     return rule

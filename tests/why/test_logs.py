@@ -284,6 +284,11 @@ def test_what_is_no_log_is_refused_in_one_line(text):
     assert "\n" not in str(error.value)
 
 
+def test_a_sentence_is_no_table_with_two_columns_of_one_name():
+    with pytest.raises(UserError, match="no training log found"):
+        parse("the techniques add the term along with the loss to the\ncost function.\n")
+
+
 @pytest.mark.parametrize(
     "text",
     [

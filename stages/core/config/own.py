@@ -49,7 +49,11 @@ def rows_of_chain(
     for rate in RATES if rates else ():
         if {*rates.values()} != {rate}:
             rows[f"dropout_{rate * 100:.0f}"] = (f"dropout {rate:g}", [f"{key}={rate:g}" for key in rates])
-    return rows
+    once: dict[tuple[tuple[str, float], ...], tuple[str, tuple[str, list[str]]]] = {}
+    for name, row in rows.items():  # a tenth of l2(0.001) is l2(0.0001): no net twice, and no test twice
+        set_to = {**own, **rates, **{key: float(value) for key, _, value in (one.partition("=") for one in row[1])}}
+        once.setdefault(tuple(sorted((key, value) for key, value in set_to.items() if value)), (name, row))
+    return dict(once.values())
 
 
 def rows_of_json(

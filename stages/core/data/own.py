@@ -104,6 +104,7 @@ def described(name: str, data: Given, wishes: Wishes, net: Net) -> dict[str, Any
         if not wishes.target:
             raise UserError(f"{file}: which column is the target? Say --target, one of {', '.join(columns)[:300]}")
         y = frame[list(wishes.target)].dropna()
+        _refuse_texts(file, y, wishes, net)
         apart = {*wishes.target, *wishes.ignore, wishes.groups}
         inputs = frame[[column for column in columns if column not in apart]]
         inputs = tables.dropped(inputs, list(inputs)) if wishes.missing == "drop" else inputs
@@ -171,6 +172,21 @@ def _classes(wishes: Wishes, net: Net, columns: list[list], kinds: list) -> int 
     return counts[0] if len(counts) == 1 and fits and whole and counts[0] > 1 else None
 
 
+def _refuse_texts(file: str, targets: tables.Frame, wishes: Wishes, net: Net) -> None:
+    """UserError for a text in a target of numbers, which would make a class of every number."""
+    import pandas as pd
+
+    for column in targets:
+        few = net.classes and targets[column].nunique() <= max(FEW, net.outputs)  # such as 0, 1, 2 and 3+
+        if wishes.classes or few or targets[column].dtype.kind in "biuf":
+            continue
+        wrong = pd.to_numeric(targets[column], errors="coerce").isna()
+        if wrong.any() and wrong.mean() <= tables.MOSTLY_NUMBERS:
+            at = targets.index[wrong][0]
+            text = one_line(targets[column][at])[:60]
+            raise UserError(f"{file}: column {column}: line {at + 2}: {text} is no finite number")
+
+
 def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int | None, int, Any, tuple[int, ...]]:
     """Classes, targets, the usual scale and the shape of a sample of an .npz."""
     try:
@@ -183,6 +199,10 @@ def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int
         raise UserError(f"{file}: is no undamaged .npz of numbers ({str(error)[:100]})") from None
     if not x.size:
         raise UserError(f"{file}: has no samples")
+    if not x.ndim > 1 or not y.ndim or len(x) != len(y):
+        raise UserError(
+            f"{file}: inputs of shape {x.shape} and targets of shape {y.shape} are not one of each a sample"
+        )
     scale: str | float | None = 255 if x.dtype == np.uint8 else "standard" if x.ndim == 2 else None
     width = y.shape[1] if y.ndim == 2 else 1
     if y.dtype.kind not in "biuf" or y.ndim > 2:
@@ -197,7 +217,13 @@ def _of_arrays(file: str, content: bytes, wishes: Wishes, net: Net) -> tuple[int
 def _folders(file: str, content: bytes) -> int:
     from stages.core.data.archives import members
 
-    paths = [path.split("/") for path, _ in members(file, content, 2_000_000, MOST_BYTES)]
+    paths = []
+    for path, picture in members(file, content, 2_000_000, MOST_BYTES):
+        if (
+            picture.startswith(b"\x89PNG") and picture[24:25] == b"\x10"
+        ):  # Pillow makes 8 bits of a colour's 16, unasked
+            raise UserError(f"{file}: {path} has more than 8 bits a channel, which would be cut off; save it with 8")
+        paths.append(path.split("/"))
     found = {parts[-2] for parts in paths if len(parts) > 1 and parts[0] != "test"}
     if len(found) < 2:
         raise UserError(f"{file}: has pictures of {len(found)} class; each class is a folder")

@@ -402,10 +402,9 @@ def answer(study: Mapping[str, Any], frames: Frames) -> Answer:
     rows = rows_of(study, frames, tests)
     for row in rows.values():  # the table's own comparisons are claims too
         _ = row.key != study["baseline"] and row.better
-    words = _vocabulary(study, frames, rows)
-    _said(study, words)  # counts the tests
+    _said(study, _vocabulary(study, frames, rows))  # counts the tests
     tests.adjust()
-    return _said(study, words)
+    return _said(study, _vocabulary(study, frames, rows))  # anew: which row is advised is decided by the adjusted tests
 
 
 def rows_of(study: Mapping[str, Any], frames: Frames, tests: Families | None = None) -> dict[str, Row]:

@@ -73,7 +73,8 @@ The mean difference runs from {{ apart[0].difference }} to {{ apart[-1].differen
             "needs": [],
             "cause": "Other regularization does better than {{ baseline.label }}: "
             "{{ peers | selectattr('better', 'true') | listed('difference') }}.",
-            "change": "Take {{ advised.label }}, which has the best mean of these.",
+            "change": "Take {{ advised.label }}"
+            "{{ ', which has the best mean of these' if peers | selectattr('better', 'true') | list | length > 1 }}.",
             "snippet": "{{ advised.snippet }}",
             "sure": "More than noise over {{ n }} seeds, Holm-adjusted.",
             "otherwise": "On other data another coefficient may be best.",

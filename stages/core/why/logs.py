@@ -107,9 +107,10 @@ def _from_table(text: str) -> Iterable[TrainingLog]:
         for delimiter in (",", ";", "\t", "|", None):
             names = [_column(name) for name in _split(line, delimiter)]
             if _is_header(names):
-                if twice := [name for name, count in Counter(names).items() if name and count > 1]:
-                    raise UserError(f"the log's table has two columns called {twice[0]}; rename one, or take it out")
                 rows = _table_rows(islice(lines, start + 1, None), names, delimiter)
+                twice = [name for name, count in Counter(names).items() if name and count > 1]
+                if rows and twice:
+                    raise UserError(f"the log's table has two columns called {twice[0]}; rename one, or take it out")
                 if rows:
                     return [_log("a table" if delimiter in {"|", None} else "CSV", run) for run in _runs(rows)]
     return []
