@@ -359,6 +359,7 @@ def test_a_row_name_reaches_no_shell(small_repository, tmp_path):
 # --- 6 two at once ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_second_repro_says_that_one_runs_and_the_next_waits_for_what_a_killed_one_left(
     small_repository, tmp_path, monkeypatch
 ):

@@ -10,7 +10,6 @@ is read), or a list of layers in YAML. Nothing is written unless all of it fits 
 import argparse
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -39,10 +38,6 @@ CONF, DATA = Path("conf"), Path("data")
 SECONDS_A_ROW = 9
 """What a row takes besides its steps: to load TensorFlow, to compile, to write."""
 
-MOST_LAYERS = 2000
-MOST_WEIGHTS = 500_000_000
-"""Of a net: 2 GB in float32, and as much again for each of Adam's two moments and each seed."""
-
 SPLITS = ("random", "stratified", "tail", "grouped")
 
 
@@ -56,7 +51,7 @@ def main() -> None:
     runtime.load()
     from stages.core.training import given as nets  # only now: it loads TensorFlow
 
-    check_size(arguments)
+    nets.check_size(as_given(arguments.model), arguments.model, arguments.shape)
     net = nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
     dataset = described(name, data, wishes(arguments), Net(net.shape, net.outputs, net.classes))
     rule = split(arguments, dataset, data)
@@ -69,39 +64,6 @@ def main() -> None:
         raise UserError(f"--batch-size {arguments.batch_size}: there are only {n} training samples")
     texts = study_files(name, arguments, net, dataset, rule, arrays.train_x.shape[1:])
     print(write(name, texts, data.files, arrays, arguments.seeds))
-
-
-def check_size(arguments: argparse.Namespace) -> None:
-    """UserError for a net of too many layers, for which Keras takes hours, or of too many weights: it is read once
-    without memory for them, as the system kills who takes too much."""
-    import keras
-    from keras.src.backend.common import global_state
-
-    from stages.core.training import given as nets
-
-    n, path = 0, as_given(arguments.model)
-    with suppress(UserError, OSError):  # said when it is read in earnest
-        if path.suffix in (".keras", ".json"):
-            content = path.read_bytes()
-            n = _n_layers(
-                nets._json(path.name, nets._config(path.name, content) if path.suffix == ".keras" else content)
-            )
-    if n > MOST_LAYERS:
-        raise UserError(f"{arguments.model}: has {n:,} layers; {MOST_LAYERS:,} at most are read")
-    try:
-        with keras.StatelessScope(initialize_variables=False), suppress(UserError):
-            nets.read_file(as_given(arguments.model), arguments.model, arguments.shape)
-        made = global_state.get_global_attribute("uninitialized_variables") or []
-        if sum(math.prod(variable.shape) for variable in made) > MOST_WEIGHTS:
-            raise UserError(f"{arguments.model}: has more than {MOST_WEIGHTS:,} weights, too many to train here")
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", [])
-
-
-def _n_layers(net: Any) -> int:
-    children = net.values() if isinstance(net, dict) else net if isinstance(net, list) else ()
-    layers = net.get("layers") if isinstance(net, dict) else None
-    return (len(layers) if isinstance(layers, list) else 0) + sum(map(_n_layers, children))
 
 
 def check_name(name: str, project: Path) -> None:

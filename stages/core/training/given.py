@@ -9,15 +9,18 @@ import copy
 import inspect
 import io
 import json
+import math
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import yaml
+from keras.src.backend.common import global_state
 
 from stages.core.base.errors import UserError
 from stages.core.base.text import one_line
@@ -30,6 +33,11 @@ MOST_BYTES = 8 << 20
 
 MOST_LAYERS = 1000
 """Of a list; Keras takes a minute to build some thousand."""
+
+MOST_LAYERS_OF_JSON = 2000
+
+MOST_WEIGHTS = 500_000_000
+"""Of a net: 2 GB in float32, and as much again for each of Adam's two moments and each seed."""
 
 DEEPEST = 60
 """Levels of a net's JSON, which Keras reads by calling itself."""
@@ -361,6 +369,35 @@ def read_file(path: Path, shown: str, shape: tuple[int, ...] | None = None) -> G
         return read(path.name, path.read_bytes(), shape)
     except OSError as error:
         raise UserError(f"{shown}: {error.strerror}") from None
+
+
+def check_size(path: Path, shown: str, shape: tuple[int, ...] | None = None) -> None:
+    """Refuse a net before memory is taken for it, as the system kills who takes too much; arguments as of `read_file`.
+
+    Raises:
+        UserError: it has too many layers, for which Keras takes hours, or too many weights.
+    """
+    layers = 0
+    with suppress(UserError, OSError):  # said when it is read in earnest
+        if path.suffix in (".keras", ".json"):
+            content = path.read_bytes()
+            layers = _n_layers(_json(path.name, _config(path.name, content) if path.suffix == ".keras" else content))
+    if layers > MOST_LAYERS_OF_JSON:
+        raise UserError(f"{shown}: has {layers:,} layers; {MOST_LAYERS_OF_JSON:,} at most are read")
+    try:
+        with keras.StatelessScope(initialize_variables=False), suppress(UserError):
+            read_file(path, shown, shape)
+        made = global_state.get_global_attribute("uninitialized_variables") or []
+        if sum(math.prod(variable.shape) for variable in made) > MOST_WEIGHTS:
+            raise UserError(f"{shown}: has more than {MOST_WEIGHTS:,} weights, too many to train here")
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])
+
+
+def _n_layers(net: Any) -> int:
+    children = net.values() if isinstance(net, dict) else net if isinstance(net, list) else ()
+    layers = net.get("layers") if isinstance(net, dict) else None
+    return (len(layers) if isinstance(layers, list) else 0) + sum(map(_n_layers, children))
 
 
 def seconds_per_epoch(row: Row, splits: Splits) -> float:
