@@ -113,8 +113,7 @@ def reproduce(folder: Path) -> None:
     """Run all stages for the first time: each in a process of its own, as by DVC, which is told of them afterwards.
 
     They are forked off one that has what takes most of their time to import. DVC itself runs `answers` here, `download`
-    in test_fanout and the others in test_pipeline; that a training that DVC runs gives the same bytes is asked in
-    test_reliability.
+    in test_fanout and the others in test_pipeline.
     """
     trained = [f"train@{NAME}/{row}" for row in ROWS]
     of_study = [f"aggregate@{NAME}", f"plot@{NAME}"]

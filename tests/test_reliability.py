@@ -203,7 +203,9 @@ def test_after_a_kill_the_next_repro_ends_with_the_same_bytes(undisturbed, tmp_p
     figures["1 a file of DVC's was cut off and mended"] += bool(mended)
 
 
+@pytest.mark.long
 def test_a_killed_row_goes_on_from_its_checkpoints_on_another_number_of_cores(small_repository, tmp_path):
+    """In processes of its own; test_training.py interrupts one in every quick run."""
     folder = without(small_repository, tmp_path / "regbench", "train")
     record, checkpoints = folder / f"results/runs/{KEY}.json", folder / "build/checkpoints" / KEY
     assert train(folder, killed_after=9).wait(PATIENCE) == -signal.SIGKILL

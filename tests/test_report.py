@@ -415,7 +415,8 @@ def pages(tmp_path_factory, page_text):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         without_digests(patch)
-        patch.setattr(compose, "net_facts", lambda *_: {})  # what Keras says of the nets is not on the page
+        for texts in ("net_facts", "curve_texts"):  # what Keras says of nets, and what is trained, is not on the page
+            patch.setattr(compose, texts, lambda *_: {})
         compose.main()
         stage.main()
     return {"constructed": folder / "constructed.html", "committed": folder / "results/report.html"}
