@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from small import NAME, ROWS, STUDY, commit, duplicate, edit, environment, only_rows, ran, run
+from small import NAME, ROWS, STUDY, commit, duplicate, edit, environment, only_rows, ran, repository, run
 
 from stages import aggregate
 from stages.core.base.errors import UserError
@@ -29,6 +29,15 @@ def test_tables_and_figures_are_there(workspace):
     assert list(measured(workspace)) == list(ROWS)
     assert "no regularizer" in (workspace / "results/tables/digits_comparison.md").read_text(encoding="utf-8")
     assert len(list((workspace / "results/figures/digits_comparison").glob("*.svg"))) == 1
+
+
+@pytest.mark.long
+def test_one_repro_from_nothing_writes_the_same_bytes(small_repository, tmp_path):
+    folder = repository(tmp_path / "regbench")
+    run(folder, "dvc", "repro")
+    written = [path.relative_to(folder) for path in (folder / "results").rglob("*") if path.is_file()]
+    assert len([path for path in written if path.parts[1] == "runs"]) == len(ROWS)
+    assert [path for path in written if (folder / path).read_bytes() != (small_repository / path).read_bytes()] == []
 
 
 def test_nothing_to_do_the_second_time_and_in_a_fresh_clone(workspace, tmp_path):
